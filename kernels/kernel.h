@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a kernel is. Each kernel is one function and one registry row (Row below); the row is data that the selector, the
-// tests, the benchmarks and `octet info` walk. Rows come from gen/kernels.toml, the table from gen/generate.py; the
-// functions from gen/templates (SIMD GEMM), kernels/elementwise (Highway) and kernels/reference (scalar: it defines every
-// bit). This header is included by files compiled for one instruction set each, so it holds plain structs only: an inline
-// function here would become a weak symbol that the linker may keep in its AVX-512 form for everybody.
+// What a kernel is. Each kernel is one function and one registry row (Row below); the row is data
+// that the selector, the tests, the benchmarks and `octet info` walk. Rows come from
+// gen/kernels.toml, the table from gen/generate.py; the functions from gen/templates (SIMD GEMM),
+// kernels/elementwise (Highway) and kernels/reference (scalar: it defines every bit). This header
+// is included by files compiled for one instruction set each, so it holds plain structs only: an
+// inline function here would become a weak symbol that the linker may keep in its AVX-512 form for
+// everybody.
 #pragma once
 
 #include <stddef.h>
@@ -15,7 +17,8 @@
 
 namespace octet {
 
-// Instruction sets, one bit each; a mask says which a context may use. Names: isa_name() in src/cpu.h.
+// Instruction sets, one bit each; a mask says which a context may use. Names: isa_name() in
+// src/cpu.h.
 enum Isa : uint32_t {
   kIsaScalar = 1u << 0,
   kIsaAvx2 = 1u << 1,        // with FMA, BMI1/2, F16C, AES, PCLMUL (Highway's whole AVX2 set)
@@ -30,70 +33,78 @@ enum Isa : uint32_t {
 
 struct Tile;
 
-// Everything below the accumulators, shared by all tiles of one call. Arrays indexed by column are padded to a multiple
-// of 16 columns and may be read up to there; arrays indexed by row hold exactly the call's rows.
+// Everything below the accumulators, shared by all tiles of one call. Arrays indexed by column are
+// padded to a multiple of 16 columns and may be read up to there; arrays indexed by row hold
+// exactly the call's rows.
 //
-// Order (docs/numerics.md), acc in int32 modulo 2^32, floats in binary32, one rounding each, never fused:
+// Order (docs/numerics.md), acc in int32 modulo 2^32, floats in binary32, one rounding each, never
+// fused:
 //   acc = sum(a * b) - row_a[i]*col_a[j] - row_b[i]*col_b[j] + ibias[j]
 //   f = float(acc)
-//   one activation scale (row_scale null):  q8: f = (f + fbias[j]) * mult[j]     f32: f = f * mult[j] + fbias[j]
-//   a scale per row (row_scale[i]):         f = f * (row_scale[i] * mult[j]) + fbias[j];    q8: f = f * inv_out
-//   q8:  q = rne(clamp(f, lo - zp, hi - zp)) + zp, stored as a byte
-//   f32: y = min(fhi, max(flo, f)) with a NaN f handed on unchanged
-//   s32: acc itself
+//   one activation scale (row_scale null):  q8: f = (f + fbias[j]) * mult[j]     f32: f = f *
+//   mult[j] + fbias[j] a scale per row (row_scale[i]):         f = f * (row_scale[i] * mult[j]) +
+//   fbias[j];    q8: f = f * inv_out q8:  q = rne(clamp(f, lo - zp, hi - zp)) + zp, stored as a
+//   byte f32: y = min(fhi, max(flo, f)) with a NaN f handed on unchanged s32: acc itself
 struct Finish {
   const int32_t* ibias;  // never null
-  const float* fbias;    // q8, f32: never null (0 where there is no bias: float(acc) is never -0, so +0 keeps the bits)
-  const float* mult;     // q8, f32: never null
+  const float* fbias;  // q8, f32: never null (0 where there is no bias: float(acc) is never -0, so
+                       // +0 keeps the bits)
+  const float* mult;   // q8, f32: never null
   const int32_t *row_a, *col_a;  // activation zero point x column sum, or both null
   const int32_t *row_b, *col_b;  // corrected row sum x weight zero point, or both null
   const float* row_scale;        // null: one activation scale
   float inv_out;                 // fl(1 / output scale); with row_scale and q8 only
   float flo, fhi;                // f32 out: bounds, -inf and +inf where there is none; never -0
   int32_t zp, lo, hi;            // q8 out: zero point and bounds, in the output type
-  int32_t flip;                  // q8 out: 0 for u8, 128 for s8 (kernels narrow to u8 and flip the sign bit)
+  int32_t flip;  // q8 out: 0 for u8, 128 for s8 (kernels narrow to u8 and flip the sign bit)
 };
 
 // One batch-reduce tile: C[m,n] = finish(init + sum over taps t of A_t[m,kc] * B_t[kc,n]).
 // GEMM is one tap with a stride; a convolution is kh*kw taps with an offset for each row.
 struct Tile {
-  const void* a;        // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3 of each 4 k
-  const int32_t* rows;  // indexed rows: [taps][mr] byte offsets from a; a row >= m repeats a valid one. Strided rows: null
-  ptrdiff_t lda;        // strided rows: row i of tap t is at a + tap[t] + i * lda (bytes); m must be mr
-  const ptrdiff_t* tap; // strided rows: [taps] byte offsets
-  int32_t taps, kc;     // kc: elements of K in each tap. A is read for exactly kc elements (S16: for kc rounded up to 4,
-                        // the padding being zeros); B for kc rounded up to 4
-  const int8_t* b;      // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t * ceil(kc/4) * 64
-  ptrdiff_t panel;      // bytes from a 16-column panel to the next; all nr/16 panels exist
-  const int32_t* init;  // partial sums of earlier K blocks, row-major; null: 0
-  ptrdiff_t ldi;        // elements
-  void* c;              // row i of C at c + i * ldc
-  ptrdiff_t ldc;        // bytes
-  int32_t m, n;         // rows and columns to store: 1 <= m <= mr, 1 <= n <= nr
-  int32_t row0, col0;   // where the tile stands: indices into the arrays of finish
-  const Finish* finish; // null: store raw int32 sums
+  const void*
+      a;  // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3 of each 4 k
+  const int32_t* rows;  // indexed rows: [taps][mr] byte offsets from a; a row >= m repeats a valid
+                        // one. Strided rows: null
+  ptrdiff_t lda;  // strided rows: row i of tap t is at a + tap[t] + i * lda (bytes); m must be mr
+  const ptrdiff_t* tap;  // strided rows: [taps] byte offsets
+  int32_t taps, kc;  // kc: elements of K in each tap. A is read for exactly kc elements (S16: for
+                     // kc rounded up to 4, the padding being zeros); B for kc rounded up to 4
+  const int8_t* b;  // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t
+                    // * ceil(kc/4) * 64
+  ptrdiff_t panel;  // bytes from a 16-column panel to the next; all nr/16 panels exist
+  const int32_t* init;   // partial sums of earlier K blocks, row-major; null: 0
+  ptrdiff_t ldi;         // elements
+  void* c;               // row i of C at c + i * ldc
+  ptrdiff_t ldc;         // bytes
+  int32_t m, n;          // rows and columns to store: 1 <= m <= mr, 1 <= n <= nr
+  int32_t row0, col0;    // where the tile stands: indices into the arrays of finish
+  const Finish* finish;  // null: store raw int32 sums
 };
 typedef void TileFn(const Tile*);
 
-// Element-wise kernels work on one contiguous run of n elements. qparams: one for the run (step 0) or one for each
-// element (step 1: per channel along the innermost dim).
+// Element-wise kernels work on one contiguous run of n elements. qparams: one for the run (step 0)
+// or one for each element (step 1: per channel along the innermost dim).
 struct Run {
   const void* x;
-  void* y;              // may equal x where both have the same element size
-  uint8_t* mask;        // fakequant: written unless null; ste: read
+  void* y;        // may equal x where both have the same element size
+  uint8_t* mask;  // fakequant: written unless null; ste: read
   size_t n;
-  const float* in_scale;    // dequantize, requantize from 8 bits: scale of x. requantize from s32: fl(scale of x / scale of y)
-  const int32_t* in_zero;   // zero point of x
-  const float* out_inv;     // quantize, requantize from 8 bits, fakequant: fl(1/s), or s itself with divide
+  const float* in_scale;   // dequantize, requantize from 8 bits: scale of x. requantize from s32:
+                           // fl(scale of x / scale of y)
+  const int32_t* in_zero;  // zero point of x
+  const float*
+      out_inv;  // quantize, requantize from 8 bits, fakequant: fl(1/s), or s itself with divide
   const float* out_scale;   // fakequant: s
   const int32_t* out_zero;  // zero point of y
   int32_t in_step, out_step;
-  int32_t qmin, qmax;   // of y
-  int32_t divide;       // quantize, requantize: x / s instead of x * fl(1/s)
+  int32_t qmin, qmax;  // of y
+  int32_t divide;      // quantize, requantize: x / s instead of x * fl(1/s)
 };
 typedef void RunFn(const Run*);
 
-// Finite range of a run: min and max of the finite elements are joined into *into, NaN and infinities counted.
+// Finite range of a run: min and max of the finite elements are joined into *into, NaN and
+// infinities counted.
 struct Range {
   float min, max;  // +inf and -inf while nothing finite was seen
   uint64_t nan_count, inf_count;
@@ -112,12 +123,22 @@ typedef void AnyFn(void);
 //   fakequant   RunFn     f32 -> f32 and mask
 //   ste         RunFn     f32 and mask -> f32
 //   flip        RunFn     u8 <-> s8: the byte xor 0x80
-//   widen       RunFn     u8, s8 -> s16 in the order k0 k2 k1 k3 of each 4; y is written for n rounded up to 4, zeros last
-//   minmax      RangeFn   f32
-//   minmaxcols  RangeFn   f32; into has n entries
-//   rowsum      RowSumFn  u8, s8
+//   widen       RunFn     u8, s8 -> s16 in the order k0 k2 k1 k3 of each 4; y is written for n
+//   rounded up to 4, zeros last minmax      RangeFn   f32 minmaxcols  RangeFn   f32; into has n
+//   entries rowsum      RowSumFn  u8, s8
 enum Family : int32_t {
-  kGemm, kQuantize, kDequantize, kRequantize, kFakeQuant, kSte, kFlip, kWiden, kMinMax, kMinMaxCols, kRowSum, kFamilies
+  kGemm,
+  kQuantize,
+  kDequantize,
+  kRequantize,
+  kFakeQuant,
+  kSte,
+  kFlip,
+  kWiden,
+  kMinMax,
+  kMinMaxCols,
+  kRowSum,
+  kFamilies
 };
 
 enum RowsForm : int32_t { kRowsStrided, kRowsIndexed };
@@ -126,13 +147,15 @@ enum RowsForm : int32_t { kRowsStrided, kRowsIndexed };
 enum { kOutQ8 = 100 };  // u8 or s8, as Finish.flip says
 
 struct Row {
-  const char* name;  // <family>_<act><weight>_<out>_<MR>x<NR>c<KR>_<isa>[_<variant>] or <family>_<in>_<out>_<isa>
+  const char* name;  // <family>_<act><weight>_<out>_<MR>x<NR>c<KR>_<isa>[_<variant>] or
+                     // <family>_<in>_<out>_<isa>
   int32_t family;
-  uint32_t isa;  // one Isa bit
+  uint32_t isa;             // one Isa bit
   int32_t in, weight, out;  // octet_type tags, 0 where the family has none
   int32_t mr, nr, kr;       // tiles only
   int32_t rows;             // tiles only: RowsForm
-  float cycles_k4, cycles_fixed;  // tiles only: cost model, cycles for each 4 of K and for each tile
+  float cycles_k4,
+      cycles_fixed;  // tiles only: cost model, cycles for each 4 of K and for each tile
   AnyFn* fn;
 };
 

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * octet.h: the C interface of Octet, an int8 kernel library. This is the one header that an embedder needs: C99,
- * <stddef.h> and <stdint.h> only.
+ * octet.h: the C interface of Octet, an int8 kernel library. This is the one header that an
+ * embedder needs: C99, <stddef.h> and <stdint.h> only.
  *
- * The whole in one paragraph: a *context* knows the CPU and the caller's allocator; *weights* are packed once and may be
- * shared, saved and mapped; an *op* joins weights with types, scales and an activation and is run with tensors; an
- * *observer* collects the ranges from which scales are chosen. Every output has the same bits on every instruction set,
- * thread count, batch split, compiler and host floating-point mode (docs/numerics.md).
+ * The whole in one paragraph: a *context* knows the CPU and the caller's allocator; *weights* are
+ * packed once and may be shared, saved and mapped; an *op* joins weights with types, scales and an
+ * activation and is run with tensors; an *observer* collects the ranges from which scales are
+ * chosen. Every output has the same bits on every instruction set, thread count, batch split,
+ * compiler and host floating-point mode (docs/numerics.md).
  *
  * Rules that hold for every function:
- * R1 A const handle may be used by any number of threads at once; a non-const one needs exclusive access.
- * R2 err, exec, scheme and the context's desc may be NULL (defaults). On failure nothing but *err was written; only
- *    OCTET_ERR_CANCELLED leaves the outputs unspecified. err is not touched on success.
- * R3 Descriptors and the arrays they point to are read during the call only. The one retained pointer is octet_blob.data.
- * R4 Handles hold references on what they use: destroy in any order, once each; destroy(NULL) does nothing.
- * R5 0 in a field means its documented default; a field that has none refuses 0. Unknown enum values and flag bits are
- *    refused, and so are values in reserved fields.
- * R6 dims and strides: int64_t, in elements. Bytes and array lengths: size_t. No function takes a float, an int64_t or
- *    a struct by value.
- * R7 Tensors need only their element's alignment; not one byte outside them is read or written. Outputs overlap nothing,
- *    except exact aliases (same data, same strides) where a function says "in place".
- * R8 Rounding mode, flush-to-zero, denormals-are-zero and exception masks of the calling thread are set where they
+ * R1 A const handle may be used by any number of threads at once; a non-const one needs exclusive
+ * access. R2 err, exec, scheme and the context's desc may be NULL (defaults). On failure nothing
+ * but *err was written; only OCTET_ERR_CANCELLED leaves the outputs unspecified. err is not touched
+ * on success. R3 Descriptors and the arrays they point to are read during the call only. The one
+ * retained pointer is octet_blob.data. R4 Handles hold references on what they use: destroy in any
+ * order, once each; destroy(NULL) does nothing. R5 0 in a field means its documented default; a
+ * field that has none refuses 0. Unknown enum values and flag bits are refused, and so are values
+ * in reserved fields. R6 dims and strides: int64_t, in elements. Bytes and array lengths: size_t.
+ * No function takes a float, an int64_t or a struct by value. R7 Tensors need only their element's
+ * alignment; not one byte outside them is read or written. Outputs overlap nothing, except exact
+ * aliases (same data, same strides) where a function says "in place". R8 Rounding mode,
+ * flush-to-zero, denormals-are-zero and exception masks of the calling thread are set where they
  *    differ from the default, and restored before return.
  */
 #ifndef OCTET_OCTET_H_
@@ -44,7 +45,8 @@ extern "C" {
 #endif
 #endif
 
-/* ---- enums: int32_t and constants, append-only. An unknown value is refused with the list of the known ones. -------- */
+/* ---- enums: int32_t and constants, append-only. An unknown value is refused with the list of the
+ * known ones. -------- */
 
 typedef int32_t octet_status;
 enum {
@@ -65,49 +67,73 @@ enum {
 
 typedef int32_t octet_type;
 enum {
-  OCTET_U8 = 1, OCTET_S8, OCTET_S32, OCTET_F32, OCTET_U4, OCTET_S4, OCTET_S64, OCTET_F16, OCTET_BF16, OCTET_S16,
-  OCTET_U16, OCTET_U2, OCTET_S2
+  OCTET_U8 = 1,
+  OCTET_S8,
+  OCTET_S32,
+  OCTET_F32,
+  OCTET_U4,
+  OCTET_S4,
+  OCTET_S64,
+  OCTET_F16,
+  OCTET_BF16,
+  OCTET_S16,
+  OCTET_U16,
+  OCTET_U2,
+  OCTET_S2
 };
 
-enum { /* octet_scheme.granularity */
-  OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic inputs per row,
-                                    observers and fake-quantizers per tensor */
-  OCTET_PER_TENSOR,
-  OCTET_PER_CHANNEL,
-  OCTET_PER_ROW,    /* one scale for each row of activations, also called per-token */
-  OCTET_PER_GROUP,  /* along the last dim; not in this release */
-  OCTET_PER_SAMPLE  /* one for each index of dims[0], for convolution; not in this release */
+enum {                                /* octet_scheme.granularity */
+       OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic
+                                         inputs per row, observers and fake-quantizers per tensor */
+       OCTET_PER_TENSOR,
+       OCTET_PER_CHANNEL,
+       OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
+       OCTET_PER_GROUP, /* along the last dim; not in this release */
+       OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
 };
 
-enum { /* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each name are frozen */
-  OCTET_CHOOSE_OCTET = 0,     /* docs/numerics.md, "Choosing qparams" */
-  OCTET_CHOOSE_TORCH_OBSERVER, /* torch.ao.quantization observers, float32 */
-  OCTET_CHOOSE_TORCH_NATIVE,   /* aten's ChooseQuantizationParams */
-  OCTET_CHOOSE_TORCH_FBGEMM,   /* the same as FBGEMM computes it */
-  OCTET_CHOOSE_ONNX,           /* ONNX DynamicQuantizeLinear, u8 */
-  OCTET_CHOOSE_TFLITE, OCTET_CHOOSE_NVIDIA, OCTET_CHOOSE_XNNPACK, OCTET_CHOOSE_TORCHAO, /* not in this release */
-  OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
+enum { /* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each
+          name are frozen */
+       OCTET_CHOOSE_OCTET = 0,      /* docs/numerics.md, "Choosing qparams" */
+       OCTET_CHOOSE_TORCH_OBSERVER, /* torch.ao.quantization observers, float32 */
+       OCTET_CHOOSE_TORCH_NATIVE,   /* aten's ChooseQuantizationParams */
+       OCTET_CHOOSE_TORCH_FBGEMM,   /* the same as FBGEMM computes it */
+       OCTET_CHOOSE_ONNX,           /* ONNX DynamicQuantizeLinear, u8 */
+       OCTET_CHOOSE_TFLITE,
+       OCTET_CHOOSE_NVIDIA,
+       OCTET_CHOOSE_XNNPACK,
+       OCTET_CHOOSE_TORCHAO,    /* not in this release */
+       OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
 };
 
 enum { /* octet_scheme.range: which part of what was observed; only OBSERVED in this release */
-  OCTET_RANGE_OBSERVED = 0, OCTET_RANGE_PERCENTILE, OCTET_RANGE_ENTROPY, OCTET_RANGE_MSE, OCTET_RANGE_L2
+       OCTET_RANGE_OBSERVED = 0,
+       OCTET_RANGE_PERCENTILE,
+       OCTET_RANGE_ENTROPY,
+       OCTET_RANGE_MSE,
+       OCTET_RANGE_L2
 };
 
 enum { /* the bits of outputs, named and frozen per name; only TORCH in this release */
-  OCTET_NUMERICS_TORCH = 0, OCTET_NUMERICS_ONNX, OCTET_NUMERICS_QNNPACK, OCTET_NUMERICS_TFLITE,
-  OCTET_NUMERICS_TFLITE_SINGLE
+       OCTET_NUMERICS_TORCH = 0,
+       OCTET_NUMERICS_ONNX,
+       OCTET_NUMERICS_QNNPACK,
+       OCTET_NUMERICS_TFLITE,
+       OCTET_NUMERICS_TFLITE_SINGLE
 };
 
 enum { /* fused activation */
-  OCTET_ACT_NONE = 0,
-  OCTET_RELU,  /* max(y, 0) */
-  OCTET_RELU6, /* min(max(y, 0), 6) */
-  OCTET_CLAMP  /* min(max(y, lo), hi) with the desc's finite lo <= hi */
+       OCTET_ACT_NONE = 0,
+       OCTET_RELU,  /* max(y, 0) */
+       OCTET_RELU6, /* min(max(y, 0), 6) */
+       OCTET_CLAMP  /* min(max(y, lo), hi) with the desc's finite lo <= hi */
 };
 
-/* ---- frozen value types: never change size or meaning --------------------------------------------------------------- */
+/* ---- frozen value types: never change size or meaning
+ * --------------------------------------------------------------- */
 
-/* Caller-owned; written on failure only. text is one sentence: argument, value, what is allowed, what to do. */
+/* Caller-owned; written on failure only. text is one sentence: argument, value, what is allowed,
+ * what to do. */
 typedef struct octet_error {
   octet_status status;
   int32_t reserved;
@@ -124,71 +150,80 @@ typedef struct octet_qtype {
 
 /* A view of qparams, real = scale[c] * (q - zero_point[c]). */
 typedef struct octet_qparams {
-  int64_t count;      /* scales given: 1 (per tensor) or dims[axis] (per channel, or per row with axis 0) */
+  int64_t
+      count; /* scales given: 1 (per tensor) or dims[axis] (per channel, or per row with axis 0) */
   int64_t group;      /* 0; groups are not in this release */
   int32_t axis;       /* the dim that count > 1 belongs to; negative counts from the end */
-  int32_t qmin, qmax; /* qmin = qmax = 0: the type's whole range; else qmin <= 0 <= qmax, qmin < qmax, in the type */
-  uint32_t flags;     /* OCTET_DIVIDE: quantize divides by the scale instead of multiplying by 1/scale (ONNX) */
-  const float *scale; /* count values in [2^-60, 2^60] */
-  const int32_t *zero_point; /* count values within the type's range; NULL: all 0 */
-  const float *zero_point_f32; /* NULL; float zero points are not in this release */
-  const void *reserved;        /* NULL */
+  int32_t qmin, qmax; /* qmin = qmax = 0: the type's whole range; else qmin <= 0 <= qmax, qmin <
+                         qmax, in the type */
+  uint32_t flags; /* OCTET_DIVIDE: quantize divides by the scale instead of multiplying by 1/scale
+                     (ONNX) */
+  const float* scale;          /* count values in [2^-60, 2^60] */
+  const int32_t* zero_point;   /* count values within the type's range; NULL: all 0 */
+  const float* zero_point_f32; /* NULL; float zero points are not in this release */
+  const void* reserved;        /* NULL */
 } octet_qparams;
 
 /* A view of the caller's memory. The data of an input is never written. */
 typedef struct octet_tensor {
-  void *data;             /* NULL only where the tensor has no element */
-  const octet_qparams *q; /* NULL: as the op or the weights already know */
+  void* data;             /* NULL only where the tensor has no element */
+  const octet_qparams* q; /* NULL: as the op or the weights already know */
   octet_type type;
-  int32_t rank;                /* 0..6 */
-  int64_t dims[6], strides[6]; /* elements; strides all 0: dense, row-major. The innermost stride is 1, except in
-                                  weight sources, which may have any strides (transposed views need no copy) */
-  uint32_t flags;              /* 0 */
-  int32_t reserved;            /* 0 */
+  int32_t rank; /* 0..6 */
+  int64_t dims[6],
+      strides[6]; /* elements; strides all 0: dense, row-major. The innermost stride is 1, except in
+                     weight sources, which may have any strides (transposed views need no copy) */
+  uint32_t flags; /* 0 */
+  int32_t reserved; /* 0 */
 } octet_tensor;
 
-/* ---- callbacks: must not unwind, longjmp, or re-enter the call in progress ------------------------------------------ */
+/* ---- callbacks: must not unwind, longjmp, or re-enter the call in progress
+ * ------------------------------------------ */
 
-typedef void (*octet_task)(void *arg, size_t index);
-/* Calls task(arg, i) for each i < n at most once, in any order, on any threads, and returns when all that were started
- * have ended: 0, or non-zero when some were not run because the caller cancelled (OCTET_ERR_CANCELLED). An index that is
- * skipped with return 0 is done by the calls that did run. */
-typedef int32_t (*octet_parallel_for)(void *pool, size_t n, octet_task task, void *arg);
+typedef void (*octet_task)(void* arg, size_t index);
+/* Calls task(arg, i) for each i < n at most once, in any order, on any threads, and returns when
+ * all that were started have ended: 0, or non-zero when some were not run because the caller
+ * cancelled (OCTET_ERR_CANCELLED). An index that is skipped with return 0 is done by the calls that
+ * did run. */
+typedef int32_t (*octet_parallel_for)(void* pool, size_t n, octet_task task, void* arg);
 
-/* alloc returns memory aligned to align (a power of two <= 64) or NULL; free gets the same size back. Both may be called
- * from any thread that creates or destroys handles. The user pointer must stay valid until the last handle is gone. */
+/* alloc returns memory aligned to align (a power of two <= 64) or NULL; free gets the same size
+ * back. Both may be called from any thread that creates or destroys handles. The user pointer must
+ * stay valid until the last handle is gone. */
 typedef struct octet_allocator {
-  void *user;
-  void *(*alloc)(void *user, size_t bytes, size_t align);
-  void (*free)(void *user, void *p, size_t bytes);
+  void* user;
+  void* (*alloc)(void* user, size_t bytes, size_t align);
+  void (*free)(void* user, void* p, size_t bytes);
 } octet_allocator;
 
-typedef void (*octet_log)(void *user, int32_t level, const char *line);
+typedef void (*octet_log)(void* user, int32_t level, const char* line);
 
 typedef struct octet_context octet_context;
 typedef struct octet_weights octet_weights;
 typedef struct octet_op octet_op;
 typedef struct octet_observer octet_observer;
 
-/* ---- growable structs: struct_size = sizeof, then flags. A shorter struct of an older header is completed with zeros, a
- *      longer one of a newer header is accepted if what this library does not know is all zero. ------------------------- */
+/* ---- growable structs: struct_size = sizeof, then flags. A shorter struct of an older header is
+ * completed with zeros, a longer one of a newer header is accepted if what this library does not
+ * know is all zero. ------------------------- */
 
 /* Where one call runs. NULL: on the calling thread, without a workspace. */
 typedef struct octet_exec {
   uint32_t struct_size, flags; /* flags: 0 */
-  void *workspace;             /* any alignment and content; one call at a time; nothing survives in it */
+  void* workspace; /* any alignment and content; one call at a time; nothing survives in it */
   size_t workspace_bytes;
   octet_parallel_for parallel_for; /* NULL: serial */
-  void *pool;
+  void* pool;
   int32_t max_threads; /* 0: 1. How many indices parallel_for is asked for at most; 1..1024 */
   int32_t plan;        /* 0: the selector's choice; n >= 1: candidate n of octet_plan.candidates */
 } octet_exec;
 
 /* How qparams are chosen; NULL: the recommended scheme of the place. */
 typedef struct octet_scheme {
-  uint32_t struct_size, flags; /* OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE */
-  int64_t group;               /* 0 */
-  octet_type type;             /* OCTET_U8 or OCTET_S8; OCTET_S4 and OCTET_U4 where the place says so */
+  uint32_t struct_size,
+      flags;       /* OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE */
+  int64_t group;   /* 0 */
+  octet_type type; /* OCTET_U8 or OCTET_S8; OCTET_S4 and OCTET_U4 where the place says so */
   int32_t granularity, axis, chooser, range;
   int32_t qmin, qmax; /* both 0: the type's whole range (NARROW: without the lowest value) */
   int32_t reserved;
@@ -206,24 +241,28 @@ enum {
 };
 
 typedef struct octet_context_desc {
-  uint32_t struct_size, flags; /* OCTET_READ_ENV, OCTET_ALLOW_SLOW, OCTET_NO_AMX */
-  const octet_allocator *allocator; /* NULL: malloc and free of the C library */
+  uint32_t struct_size, flags;      /* OCTET_READ_ENV, OCTET_ALLOW_SLOW, OCTET_NO_AMX */
+  const octet_allocator* allocator; /* NULL: malloc and free of the C library */
   octet_log log;                    /* NULL: silent. Called at create only */
-  void *log_user;
-  const char *max_isa; /* cap by name: "scalar", "avx2", "avxvnni", "avx512bw", "avx512vnni", "amx", "neon", "neondot",
-                          "neoni8mm"; a cap admits its parents only. NULL: all that this CPU has */
-  const char *force_kernel; /* a kernel row's name, used wherever its types and shape fit; else the call that needs
-                               another kernel is refused. NULL: the selector chooses */
-  const char *tuning;       /* NULL in this release */
+  void* log_user;
+  const char* max_isa; /* cap by name: "scalar", "avx2", "avxvnni", "avx512bw", "avx512vnni", "amx",
+                          "neon", "neondot", "neoni8mm"; a cap admits its parents only. NULL: all
+                          that this CPU has */
+  const char*
+      force_kernel;   /* a kernel row's name, used wherever its types and shape fit; else the call
+                         that needs   another kernel is refused. NULL: the selector chooses */
+  const char* tuning; /* NULL in this release */
   size_t tuning_bytes;
-  const void *jit; /* NULL in this release */
+  const void* jit; /* NULL in this release */
   size_t jit_bytes;
 } octet_context_desc;
 enum {
-  OCTET_READ_ENV = 1,   /* read OCTET_MAX_ISA, OCTET_FORCE_KERNEL and OCTET_VERBOSE, once, now; of two ISA caps both bind */
-  OCTET_ALLOW_SLOW = 2, /* ops that only reference code can run are created instead of refused with SLOW_ONLY */
-  OCTET_NO_AMX = 4,     /* never ask the kernel for AMX */
-  OCTET_JIT = 8         /* not in this release */
+  OCTET_READ_ENV = 1, /* read OCTET_MAX_ISA, OCTET_FORCE_KERNEL and OCTET_VERBOSE, once, now; of two
+                         ISA caps both bind */
+  OCTET_ALLOW_SLOW =
+      2, /* ops that only reference code can run are created instead of refused with SLOW_ONLY */
+  OCTET_NO_AMX = 4, /* never ask the kernel for AMX */
+  OCTET_JIT = 8     /* not in this release */
 };
 
 typedef struct octet_geometry { /* convolution and pooling; not in this release */
@@ -233,24 +272,29 @@ typedef struct octet_geometry { /* convolution and pooling; not in this release 
 
 typedef struct octet_weights_desc {
   uint32_t struct_size, flags; /* OCTET_SHAPE_ONLY, OCTET_LEAN */
-  const octet_tensor *source;  /* [N,K], any strides: F32 (quantized here), or S8 with q (scales, zero points) */
-  const octet_scheme *scheme;  /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
-  const octet_tensor *bias;    /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
-  const octet_geometry *geometry; /* NULL */
+  const octet_tensor*
+      source; /* [N,K], any strides: F32 (quantized here), or S8 with q (scales, zero points) */
+  const octet_scheme*
+      scheme; /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
+  const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
+  const octet_geometry* geometry; /* NULL */
 } octet_weights_desc;
 enum {
   OCTET_SHAPE_ONLY = 1, /* no data needed: ops can be planned and described, run is refused */
-  OCTET_LEAN = 2        /* never keep a second copy in a faster private layout (none exists in this release) */
+  OCTET_LEAN =
+      2 /* never keep a second copy in a faster private layout (none exists in this release) */
 };
 
-/* Packed bytes: little-endian, self-describing, free of activation qparams, the same on every CPU. */
+/* Packed bytes: little-endian, self-describing, free of activation qparams, the same on every CPU.
+ */
 typedef struct octet_blob {
   uint32_t struct_size, flags; /* OCTET_BLOB_COPY, OCTET_BLOB_TRUSTED, OCTET_BLOB_MAY_REPACK */
-  const void *data;            /* 64-byte aligned, unless OCTET_BLOB_COPY */
+  const void* data;            /* 64-byte aligned, unless OCTET_BLOB_COPY */
   size_t bytes;                /* may exceed the blob's own size */
-  void (*release)(void *user, const void *data, size_t bytes); /* called once, after the last op using it; NULL: the caller
-                                                                  keeps data alive. With OCTET_BLOB_COPY: before return */
-  void *user;
+  void (*release)(void* user, const void* data,
+                  size_t bytes); /* called once, after the last op using it; NULL: the caller
+                                    keeps data alive. With OCTET_BLOB_COPY: before return */
+  void* user;
 } octet_blob;
 enum {
   OCTET_BLOB_COPY = 1,
@@ -260,17 +304,18 @@ enum {
 
 typedef struct octet_linear_desc {
   uint32_t struct_size, flags; /* OCTET_RESIDUAL is not in this release */
-  const octet_weights *weights;
-  const octet_scheme *dynamic; /* in.type F32 only: how x is quantized; NULL: per row, u8 affine 0..255 */
-  const uint8_t *lut;          /* NULL in this release */
-  octet_qtype in;  /* U8 or S8 with scale and zero point (scale 0: qparams come with the call as in[0].q, one or one
-                      for each row); or F32: dynamic */
-  octet_qtype out; /* U8 or S8 with scale and zero point; F32; or S32 (raw accumulators) */
+  const octet_weights* weights;
+  const octet_scheme*
+      dynamic;        /* in.type F32 only: how x is quantized; NULL: per row, u8 affine 0..255 */
+  const uint8_t* lut; /* NULL in this release */
+  octet_qtype in;     /* U8 or S8 with scale and zero point (scale 0: qparams come with the call as
+                         in[0].q, one or one     for each row); or F32: dynamic */
+  octet_qtype out;    /* U8 or S8 with scale and zero point; F32; or S32 (raw accumulators) */
   octet_qtype residual; /* all 0 in this release */
   int32_t act;          /* OCTET_ACT_NONE, OCTET_RELU, OCTET_RELU6, OCTET_CLAMP */
   float lo, hi;         /* OCTET_CLAMP only: real bounds */
   int32_t numerics, reserved[3];
-  const octet_tensor *expect; /* NULL in this release */
+  const octet_tensor* expect; /* NULL in this release */
   size_t expects;
 } octet_linear_desc;
 enum { OCTET_RESIDUAL = 1 };
@@ -282,7 +327,8 @@ typedef struct octet_plan {
   size_t state_bytes;          /* held by the op itself */
   size_t weight_bytes;         /* held by the weights: canonical bytes and private layouts */
   const char *kernel, *isa;    /* names of the main kernel row and of its ISA; static strings */
-  const char *bound, *why;     /* what limits this shape, and why this kernel was chosen; static strings, "" if unknown */
+  const char *bound, *why;     /* what limits this shape, and why this kernel was chosen; static
+                                  strings, "" if unknown */
   int32_t mr, nr, kr, mc, nc, kc, threads;
   int32_t candidates; /* how many values exec.plan may take for this call */
   int32_t prefetch, order;
@@ -299,40 +345,50 @@ enum {
 
 typedef struct octet_observer_desc {
   uint32_t struct_size, flags; /* flags: 0 in this release */
-  int32_t kind, axis;          /* OCTET_OBSERVE_MINMAX; axis: the channel dim, negative counts from the end */
-  size_t channels;             /* 0: per tensor; else dims[axis] of everything fed */
-  float momentum;              /* 0 */
-  int32_t bins;                /* 0 */
-  size_t max_bins, group;      /* 0 */
-  const float *scale;          /* NULL, as all below */
-  const int32_t *zero_point;
-  void *user;
-  int32_t (*feed)(void *user, const octet_tensor *x);
-  int32_t (*range)(void *user, float *min, float *max, size_t count);
+  int32_t kind,
+      axis;        /* OCTET_OBSERVE_MINMAX; axis: the channel dim, negative counts from the end */
+  size_t channels; /* 0: per tensor; else dims[axis] of everything fed */
+  float momentum;  /* 0 */
+  int32_t bins;    /* 0 */
+  size_t max_bins, group; /* 0 */
+  const float* scale;     /* NULL, as all below */
+  const int32_t* zero_point;
+  void* user;
+  int32_t (*feed)(void* user, const octet_tensor* x);
+  int32_t (*range)(void* user, float* min, float* max, size_t count);
 } octet_observer_desc;
 enum {
-  OCTET_OBSERVE_MINMAX = 0, OCTET_OBSERVE_MOVING, OCTET_OBSERVE_HISTOGRAM, OCTET_OBSERVE_TORCH_HISTOGRAM,
-  OCTET_OBSERVE_FIXED, OCTET_OBSERVE_CALLBACK, OCTET_OBSERVE_ABSMAX, OCTET_OBSERVE_NVIDIA_HISTOGRAM
+  OCTET_OBSERVE_MINMAX = 0,
+  OCTET_OBSERVE_MOVING,
+  OCTET_OBSERVE_HISTOGRAM,
+  OCTET_OBSERVE_TORCH_HISTOGRAM,
+  OCTET_OBSERVE_FIXED,
+  OCTET_OBSERVE_CALLBACK,
+  OCTET_OBSERVE_ABSMAX,
+  OCTET_OBSERVE_NVIDIA_HISTOGRAM
 };
 
 /* What an observer has seen. The caller sets struct_size. */
 typedef struct octet_observed {
   uint32_t struct_size, flags;
-  uint64_t count;     /* elements fed, all kinds */
+  uint64_t count; /* elements fed, all kinds */
   uint64_t nan_count, inf_count;
-  double min, max; /* of the finite elements, over all channels; +inf and -inf while there are none */
+  double min,
+      max; /* of the finite elements, over all channels; +inf and -inf while there are none */
 } octet_observed;
 
-/* The state of a fake-quantizer lives in the caller's buffers, where checkpoints and all-reduce can reach it. */
+/* The state of a fake-quantizer lives in the caller's buffers, where checkpoints and all-reduce can
+ * reach it. */
 typedef struct octet_fake_quantizer {
-  uint32_t struct_size, flags; /* OCTET_NO_OBSERVE, OCTET_NO_QUANTIZE: the two switches of a QAT schedule */
-  float momentum;              /* moving range; 0: 0.01; 1: this batch only; in (0, 1] */
-  int32_t bits;                /* 0: the scheme's type; else 2..16, signed or unsigned as the scheme's type */
-  size_t count;                /* 1, or dims[axis] with a per-channel scheme */
-  const octet_scheme *scheme;  /* NULL: u8 affine per tensor; types U8, S8, U4, S4 */
-  float *run_min, *run_max;    /* count each, read and written; at first +inf and -inf */
-  float *scale;                /* count, written */
-  int32_t *zero_point;         /* count, written */
+  uint32_t struct_size,
+      flags;      /* OCTET_NO_OBSERVE, OCTET_NO_QUANTIZE: the two switches of a QAT schedule */
+  float momentum; /* moving range; 0: 0.01; 1: this batch only; in (0, 1] */
+  int32_t bits;   /* 0: the scheme's type; else 2..16, signed or unsigned as the scheme's type */
+  size_t count;   /* 1, or dims[axis] with a per-channel scheme */
+  const octet_scheme* scheme; /* NULL: u8 affine per tensor; types U8, S8, U4, S4 */
+  float *run_min, *run_max;   /* count each, read and written; at first +inf and -inf */
+  float* scale;               /* count, written */
+  int32_t* zero_point;        /* count, written */
 } octet_fake_quantizer;
 enum { OCTET_NO_OBSERVE = 1, OCTET_NO_QUANTIZE = 2 };
 
@@ -343,169 +399,214 @@ typedef struct octet_gemm_desc {
   int32_t numerics;
 } octet_gemm_desc;
 
-/* ---- the library ------------------------------------------------------------------------------------------------------ */
+/* ---- the library
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* The library's version, in the form of OCTET_VERSION. */
 OCTET_API uint32_t octet_version(void);
 
-/* A static name such as "OCTET_ERR_ARGUMENT"; for a value this library does not know, "OCTET_ERR_UNKNOWN". */
-OCTET_API const char *octet_status_name(octet_status s);
+/* A static name such as "OCTET_ERR_ARGUMENT"; for a value this library does not know,
+ * "OCTET_ERR_UNKNOWN". */
+OCTET_API const char* octet_status_name(octet_status s);
 
-/* ---- context: the CPU, the ISA cap, the allocator; immutable --------------------------------------------------------- */
+/* ---- context: the CPU, the ISA cap, the allocator; immutable
+ * --------------------------------------------------------- */
 
-/* Detects the CPU (CPUID and XGETBV, or the auxiliary vector: no file is read) and writes a context to *out.
- * ARGUMENT: an unknown ISA or kernel name, an unknown flag, an allocator without both functions.
- * UNSUPPORTED: an ISA name of another architecture; tuning, jit. A known ISA that this CPU or build lacks is a bound: its
- * parents are used, and octet_context_describe says so. */
-OCTET_API octet_status octet_context_create(const octet_context_desc *d, octet_context **out, octet_error *err);
+/* Detects the CPU (CPUID and XGETBV, or the auxiliary vector: no file is read) and writes a context
+ * to *out. ARGUMENT: an unknown ISA or kernel name, an unknown flag, an allocator without both
+ * functions. UNSUPPORTED: an ISA name of another architecture; tuning, jit. A known ISA that this
+ * CPU or build lacks is a bound: its parents are used, and octet_context_describe says so. */
+OCTET_API octet_status octet_context_create(const octet_context_desc* d, octet_context** out,
+                                            octet_error* err);
 
-/* Writes one JSON object (keys are only ever added): version, cpu, isas (usable, refused and why), caches, kernels.
- * *need gets the bytes needed, the terminating 0 included; cap 0 with json NULL asks for it. TOO_SMALL: cap < *need. */
-OCTET_API octet_status octet_context_describe(const octet_context *c, char *json, size_t cap, size_t *need,
-                                              octet_error *err);
-OCTET_API void octet_context_destroy(octet_context *c);
+/* Writes one JSON object (keys are only ever added): version, cpu, isas (usable, refused and why),
+ * caches, kernels. *need gets the bytes needed, the terminating 0 included; cap 0 with json NULL
+ * asks for it. TOO_SMALL: cap < *need. */
+OCTET_API octet_status octet_context_describe(const octet_context* c, char* json, size_t cap,
+                                              size_t* need, octet_error* err);
+OCTET_API void octet_context_destroy(octet_context* c);
 
-/* ---- weights ---------------------------------------------------------------------------------------------------------- */
+/* ---- weights
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-/* Bytes of the packed form of d; they follow from the shape alone, so d->source->data may be NULL here. */
-OCTET_API octet_status octet_weights_bytes(const octet_context *c, const octet_weights_desc *d, size_t *bytes,
-                                           octet_error *err);
+/* Bytes of the packed form of d; they follow from the shape alone, so d->source->data may be NULL
+ * here. */
+OCTET_API octet_status octet_weights_bytes(const octet_context* c, const octet_weights_desc* d,
+                                           size_t* bytes, octet_error* err);
 
-/* Packs d into blob (64-byte aligned, bytes >= octet_weights_bytes). A pure function: the same source gives the same
- * bytes on every CPU and thread count. NOT_FINITE: a non-finite weight, scale or bias, named by its index. On failure the
- * content of blob is as it was. */
-OCTET_API octet_status octet_weights_pack(const octet_context *c, const octet_weights_desc *d, void *blob, size_t bytes,
-                                          const octet_exec *e, octet_error *err);
+/* Packs d into blob (64-byte aligned, bytes >= octet_weights_bytes). A pure function: the same
+ * source gives the same bytes on every CPU and thread count. NOT_FINITE: a non-finite weight, scale
+ * or bias, named by its index. On failure the content of blob is as it was. */
+OCTET_API octet_status octet_weights_pack(const octet_context* c, const octet_weights_desc* d,
+                                          void* blob, size_t bytes, const octet_exec* e,
+                                          octet_error* err);
 
-/* Opens packed bytes, without a copy unless OCTET_BLOB_COPY. On failure nothing is retained and release is not called.
- * CORRUPT: checksum, size or an offset does not fit. VERSION: written by a newer Octet. */
-OCTET_API octet_status octet_weights_open(const octet_context *c, const octet_blob *b, octet_weights **out,
-                                          octet_error *err);
+/* Opens packed bytes, without a copy unless OCTET_BLOB_COPY. On failure nothing is retained and
+ * release is not called. CORRUPT: checksum, size or an offset does not fit. VERSION: written by a
+ * newer Octet. */
+OCTET_API octet_status octet_weights_open(const octet_context* c, const octet_blob* b,
+                                          octet_weights** out, octet_error* err);
 
 /* bytes + allocate + pack + open in one call. */
-OCTET_API octet_status octet_weights_create(const octet_context *c, const octet_weights_desc *d, const octet_exec *e,
-                                            octet_weights **out, octet_error *err);
+OCTET_API octet_status octet_weights_create(const octet_context* c, const octet_weights_desc* d,
+                                            const octet_exec* e, octet_weights** out,
+                                            octet_error* err);
 
 /* The packed bytes, to save them; valid as long as w. UNSUPPORTED for OCTET_SHAPE_ONLY weights. */
-OCTET_API octet_status octet_weights_blob(const octet_weights *w, const void **data, size_t *bytes, octet_error *err);
-OCTET_API void octet_weights_destroy(octet_weights *w);
+OCTET_API octet_status octet_weights_blob(const octet_weights* w, const void** data, size_t* bytes,
+                                          octet_error* err);
+OCTET_API void octet_weights_destroy(octet_weights* w);
 
-/* ---- ops: one create per kind of layer, the same verbs for all -------------------------------------------------------- */
+/* ---- ops: one create per kind of layer, the same verbs for all
+ * -------------------------------------------------------- */
 
-/* y = act(x * w^T + bias). in[0]: x [..., K], out[0]: y [..., N]; leading dims are rows, of any number, also 0.
- * static  U8/S8 -> U8/S8, F32 or S32 with in.scale given here, or with the call (in.scale 0);
- * dynamic F32 -> F32: x is quantized row by row (default) or with one scale for the whole call (OCTET_PER_TENSOR, a
- * compatibility scheme that gives up independence of the batch). A row that holds a NaN or an infinity gives a row of the
- * NaN 0x7FC00000; the status is OK.
- * INEXACT: K could wrap the accumulator (docs/numerics.md, "Accumulator"). NOT_FINITE, ARGUMENT: scales whose products
- * leave the domain; the sentence names the channel. SLOW_ONLY: no fast kernel for these types under this cap. */
-OCTET_API octet_status octet_linear_create(const octet_context *c, const octet_linear_desc *d, octet_op **out,
-                                           octet_error *err);
+/* y = act(x * w^T + bias). in[0]: x [..., K], out[0]: y [..., N]; leading dims are rows, of any
+ * number, also 0. static  U8/S8 -> U8/S8, F32 or S32 with in.scale given here, or with the call
+ * (in.scale 0); dynamic F32 -> F32: x is quantized row by row (default) or with one scale for the
+ * whole call (OCTET_PER_TENSOR, a compatibility scheme that gives up independence of the batch). A
+ * row that holds a NaN or an infinity gives a row of the NaN 0x7FC00000; the status is OK. INEXACT:
+ * K could wrap the accumulator (docs/numerics.md, "Accumulator"). NOT_FINITE, ARGUMENT: scales
+ * whose products leave the domain; the sentence names the channel. SLOW_ONLY: no fast kernel for
+ * these types under this cap. */
+OCTET_API octet_status octet_linear_create(const octet_context* c, const octet_linear_desc* d,
+                                           octet_op** out, octet_error* err);
 
 /* Fills type, rank and dims of out from those of in; strides become 0, data and q stay. */
-OCTET_API octet_status octet_op_infer(const octet_op *o, const octet_tensor *in, size_t n_in, octet_tensor *out,
-                                      size_t n_out, octet_error *err);
+OCTET_API octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                      octet_tensor* out, size_t n_out, octet_error* err);
 
-/* Bytes of workspace for this call and every one with the same inner dims, fewer rows and fewer threads. in: shapes only. */
-OCTET_API octet_status octet_op_workspace(const octet_op *o, const octet_tensor *in, size_t n_in, const octet_exec *e,
-                                          size_t *bytes, octet_error *err);
+/* Bytes of workspace for this call and every one with the same inner dims, fewer rows and fewer
+ * threads. in: shapes only. */
+OCTET_API octet_status octet_op_workspace(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                          const octet_exec* e, size_t* bytes, octet_error* err);
 
-/* Runs. Allocates nothing, locks nothing, starts no thread; needs at most 16 KiB of stack. TOO_SMALL: the workspace. */
-OCTET_API octet_status octet_op_run(const octet_op *o, const octet_tensor *in, size_t n_in, const octet_tensor *out,
-                                    size_t n_out, const octet_exec *e, octet_error *err);
+/* Runs. Allocates nothing, locks nothing, starts no thread; needs at most 16 KiB of stack.
+ * TOO_SMALL: the workspace. */
+OCTET_API octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                    const octet_tensor* out, size_t n_out, const octet_exec* e,
+                                    octet_error* err);
 
 /* What octet_op_run would do with these shapes. */
-OCTET_API octet_status octet_op_plan(const octet_op *o, const octet_tensor *in, size_t n_in, const octet_exec *e,
-                                     octet_plan *p, octet_error *err);
+OCTET_API octet_status octet_op_plan(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                     const octet_exec* e, octet_plan* p, octet_error* err);
 
 /* The same and more as one JSON object; cap and need as in octet_context_describe. */
-OCTET_API octet_status octet_op_describe(const octet_op *o, const octet_tensor *in, size_t n_in, const octet_exec *e,
-                                         char *json, size_t cap, size_t *need, octet_error *err);
-OCTET_API void octet_op_destroy(octet_op *o);
+OCTET_API octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                         const octet_exec* e, char* json, size_t cap, size_t* need,
+                                         octet_error* err);
+OCTET_API void octet_op_destroy(octet_op* o);
 
-/* ---- observers -------------------------------------------------------------------------------------------------------- */
+/* ---- observers
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-OCTET_API octet_status octet_observer_create(const octet_context *c, const octet_observer_desc *d, octet_observer **out,
-                                             octet_error *err);
+OCTET_API octet_status octet_observer_create(const octet_context* c, const octet_observer_desc* d,
+                                             octet_observer** out, octet_error* err);
 
-/* Adds x (F32, any rank; its innermost stride 1) to the statistics. NaN and infinities are counted and left out of the
- * range. Never allocates. Feeding no element changes nothing. */
-OCTET_API octet_status octet_observer_feed(octet_observer *o, const octet_tensor *x, const octet_exec *e,
-                                           octet_error *err);
+/* Adds x (F32, any rank; its innermost stride 1) to the statistics. NaN and infinities are counted
+ * and left out of the range. Never allocates. Feeding no element changes nothing. */
+OCTET_API octet_status octet_observer_feed(octet_observer* o, const octet_tensor* x,
+                                           const octet_exec* e, octet_error* err);
 
-/* Chooses count scales and zero points (1, or channels) from what was seen. s NULL: u8 affine. zero_point may be NULL
- * only where every zero point is 0. EMPTY: no finite value yet. */
-OCTET_API octet_status octet_observer_qparams(const octet_observer *o, const octet_scheme *s, float *scale,
-                                              int32_t *zero_point, size_t count, octet_error *err);
-OCTET_API octet_status octet_observer_stats(const octet_observer *o, octet_observed *s, octet_error *err);
+/* Chooses count scales and zero points (1, or channels) from what was seen. s NULL: u8 affine.
+ * zero_point may be NULL only where every zero point is 0. EMPTY: no finite value yet. */
+OCTET_API octet_status octet_observer_qparams(const octet_observer* o, const octet_scheme* s,
+                                              float* scale, int32_t* zero_point, size_t count,
+                                              octet_error* err);
+OCTET_API octet_status octet_observer_stats(const octet_observer* o, octet_observed* s,
+                                            octet_error* err);
 
-/* Adds what `from` has seen; both must have the same kind, channels and axis. Any order of merges gives the same state. */
-OCTET_API octet_status octet_observer_merge(octet_observer *into, const octet_observer *from, octet_error *err);
+/* Adds what `from` has seen; both must have the same kind, channels and axis. Any order of merges
+ * gives the same state. */
+OCTET_API octet_status octet_observer_merge(octet_observer* into, const octet_observer* from,
+                                            octet_error* err);
 
-/* The state as versioned little-endian bytes, equal on every CPU; cap 0 with bytes NULL asks for *need. */
-OCTET_API octet_status octet_observer_save(const octet_observer *o, void *bytes, size_t cap, size_t *need,
-                                           octet_error *err);
-OCTET_API octet_status octet_observer_load(const octet_context *c, const void *bytes, size_t n, octet_observer **out,
-                                           octet_error *err);
-OCTET_API void octet_observer_reset(octet_observer *o);
-OCTET_API void octet_observer_destroy(octet_observer *o);
+/* The state as versioned little-endian bytes, equal on every CPU; cap 0 with bytes NULL asks for
+ * *need. */
+OCTET_API octet_status octet_observer_save(const octet_observer* o, void* bytes, size_t cap,
+                                           size_t* need, octet_error* err);
+OCTET_API octet_status octet_observer_load(const octet_context* c, const void* bytes, size_t n,
+                                           octet_observer** out, octet_error* err);
+OCTET_API void octet_observer_reset(octet_observer* o);
+OCTET_API void octet_observer_destroy(octet_observer* o);
 
-/* ---- quantization, element by element --------------------------------------------------------------------------------- */
+/* ---- quantization, element by element
+ * --------------------------------------------------------------------------------- */
 
-/* count ranges [min, max] -> count (scale, zero point) by the scheme's chooser. s NULL: u8 affine. NOT_FINITE, ARGUMENT:
- * a range that is not finite, or min > max, named by its index. zero_point as in octet_observer_qparams. */
-OCTET_API octet_status octet_choose_qparams(const octet_scheme *s, const float *min, const float *max, size_t count,
-                                            float *scale, int32_t *zero_point, octet_error *err);
+/* count ranges [min, max] -> count (scale, zero point) by the scheme's chooser. s NULL: u8 affine.
+ * NOT_FINITE, ARGUMENT: a range that is not finite, or min > max, named by its index. zero_point as
+ * in octet_observer_qparams. */
+OCTET_API octet_status octet_choose_qparams(const octet_scheme* s, const float* min,
+                                            const float* max, size_t count, float* scale,
+                                            int32_t* zero_point, octet_error* err);
 
-/* q = clamp(rne(x * fl(1/s)) + z, qmin, qmax); NaN -> qmin. x F32, q U8 or S8 of the same dims; qparams in q->q. */
-OCTET_API octet_status octet_quantize(const octet_context *c, const octet_tensor *x, const octet_tensor *q,
-                                      const octet_exec *e, octet_error *err);
+/* q = clamp(rne(x * fl(1/s)) + z, qmin, qmax); NaN -> qmin. x F32, q U8 or S8 of the same dims;
+ * qparams in q->q. */
+OCTET_API octet_status octet_quantize(const octet_context* c, const octet_tensor* x,
+                                      const octet_tensor* q, const octet_exec* e, octet_error* err);
 
 /* y = fl(s * float(q - z)). q U8, S8 or S32 (zero point 0) with qparams in q->q, y F32. */
-OCTET_API octet_status octet_dequantize(const octet_context *c, const octet_tensor *q, const octet_tensor *y,
-                                        const octet_exec *e, octet_error *err);
+OCTET_API octet_status octet_dequantize(const octet_context* c, const octet_tensor* q,
+                                        const octet_tensor* y, const octet_exec* e,
+                                        octet_error* err);
 
-/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have one byte. From 8 bits:
- * quantize(dequantize(q)); from S32: rne(clamp(fl(float(q) * fl(s1/s2)))) + z2. */
-OCTET_API octet_status octet_requantize(const octet_context *c, const octet_tensor *q, const octet_tensor *y,
-                                        const octet_exec *e, octet_error *err);
+/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have one
+ * byte. From 8 bits: quantize(dequantize(q)); from S32: rne(clamp(fl(float(q) * fl(s1/s2)))) + z2.
+ */
+OCTET_API octet_status octet_requantize(const octet_context* c, const octet_tensor* q,
+                                        const octet_tensor* y, const octet_exec* e,
+                                        octet_error* err);
 
-/* ---- raw GEMM: y[M,N] = act(a[M,K] * b[N,K]^T + bias); b is packed in the workspace at each call ---------------------- */
+/* ---- raw GEMM: y[M,N] = act(a[M,K] * b[N,K]^T + bias); b is packed in the workspace at each call
+ * ---------------------- */
 
-OCTET_API octet_status octet_gemm_workspace(const octet_context *c, const octet_gemm_desc *d, const octet_tensor *a,
-                                            const octet_tensor *b, const octet_tensor *y, const octet_exec *e,
-                                            size_t *bytes, octet_error *err);
+OCTET_API octet_status octet_gemm_workspace(const octet_context* c, const octet_gemm_desc* d,
+                                            const octet_tensor* a, const octet_tensor* b,
+                                            const octet_tensor* y, const octet_exec* e,
+                                            size_t* bytes, octet_error* err);
 
-/* a U8 or S8, qparams per tensor or per row in a->q (NULL: scale 1, zero point 0); b S8, any strides ([K,N] by strides),
- * qparams per tensor or per channel (axis 0) in b->q (NULL: scale 1, zero point 0); bias F32, S32 or NULL; y S32, F32, or
- * U8/S8 with y->q. For weights that stay the same, octet_linear_create is faster. */
-OCTET_API octet_status octet_gemm(const octet_context *c, const octet_gemm_desc *d, const octet_tensor *a,
-                                  const octet_tensor *b, const octet_tensor *bias, const octet_tensor *y,
-                                  const octet_exec *e, octet_error *err);
+/* a U8 or S8, qparams per tensor or per row in a->q (NULL: scale 1, zero point 0); b S8, any
+ * strides ([K,N] by strides), qparams per tensor or per channel (axis 0) in b->q (NULL: scale 1,
+ * zero point 0); bias F32, S32 or NULL; y S32, F32, or U8/S8 with y->q. For weights that stay the
+ * same, octet_linear_create is faster. */
+OCTET_API octet_status octet_gemm(const octet_context* c, const octet_gemm_desc* d,
+                                  const octet_tensor* a, const octet_tensor* b,
+                                  const octet_tensor* bias, const octet_tensor* y,
+                                  const octet_exec* e, octet_error* err);
 
-/* ---- fake-quantization for training ----------------------------------------------------------------------------------- */
+/* ---- fake-quantization for training
+ * ----------------------------------------------------------------------------------- */
 
-/* One call of a QAT step: observe x into the running range (unless OCTET_NO_OBSERVE), choose scale and zero point, write
- * y = dequantize(quantize(x)) (unless OCTET_NO_QUANTIZE: y = x, mask 1). y may be x (in place). mask: one byte for each
- * element, dense, 1 where the gradient passes, or NULL. EMPTY: no finite value seen yet; nothing is written. */
-OCTET_API octet_status octet_fake_quant_step(const octet_context *c, const octet_fake_quantizer *f, const octet_tensor *x,
-                                             const octet_tensor *y, uint8_t *mask, const octet_exec *e, octet_error *err);
+/* One call of a QAT step: observe x into the running range (unless OCTET_NO_OBSERVE), choose scale
+ * and zero point, write y = dequantize(quantize(x)) (unless OCTET_NO_QUANTIZE: y = x, mask 1). y
+ * may be x (in place). mask: one byte for each element, dense, 1 where the gradient passes, or
+ * NULL. EMPTY: no finite value seen yet; nothing is written. */
+OCTET_API octet_status octet_fake_quant_step(const octet_context* c, const octet_fake_quantizer* f,
+                                             const octet_tensor* x, const octet_tensor* y,
+                                             uint8_t* mask, const octet_exec* e, octet_error* err);
 
-/* y = (clamp(rne(x * fl(1/s)) + z, qmin, qmax) - z) * s; mask = 1 where the unclamped integer lies in [qmin, qmax]. q gives
- * scales, zero points and qmin < qmax (both required here). NaN gives (qmin - z) * s with mask 0. In place allowed. */
-OCTET_API octet_status octet_fake_quant(const octet_context *c, const octet_tensor *x, const octet_qparams *q,
-                                        const octet_tensor *y, uint8_t *mask, const octet_exec *e, octet_error *err);
+/* y = (clamp(rne(x * fl(1/s)) + z, qmin, qmax) - z) * s; mask = 1 where the unclamped integer lies
+ * in [qmin, qmax]. q gives scales, zero points and qmin < qmax (both required here). NaN gives
+ * (qmin - z) * s with mask 0. In place allowed. */
+OCTET_API octet_status octet_fake_quant(const octet_context* c, const octet_tensor* x,
+                                        const octet_qparams* q, const octet_tensor* y,
+                                        uint8_t* mask, const octet_exec* e, octet_error* err);
 
 /* The straight-through estimator: dx = mask ? dy : 0. In place allowed. */
-OCTET_API octet_status octet_fake_quant_backward(const octet_context *c, const octet_tensor *dy, const uint8_t *mask,
-                                                 const octet_tensor *dx, const octet_exec *e, octet_error *err);
+OCTET_API octet_status octet_fake_quant_backward(const octet_context* c, const octet_tensor* dy,
+                                                 const uint8_t* mask, const octet_tensor* dx,
+                                                 const octet_exec* e, octet_error* err);
 
-/* ---- helpers for C ----------------------------------------------------------------------------------------------------- */
+/* ---- helpers for C
+ * -----------------------------------------------------------------------------------------------------
+ */
 
-static inline octet_tensor octet_view(octet_type t, const void *p, int32_t rank, int64_t a, int64_t b, int64_t c,
-                                      int64_t d) {
+static inline octet_tensor octet_view(octet_type t, const void* p, int32_t rank, int64_t a,
+                                      int64_t b, int64_t c, int64_t d) {
   octet_tensor v = {0, 0, 0, 0, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, 0, 0};
-  v.data = (void *)(uintptr_t)p;
+  v.data = (void*)(uintptr_t)p;
   v.type = t;
   v.rank = rank;
   v.dims[0] = a;
@@ -514,11 +615,14 @@ static inline octet_tensor octet_view(octet_type t, const void *p, int32_t rank,
   v.dims[3] = d;
   return v;
 }
-static inline octet_tensor octet_vec(octet_type t, const void *p, int64_t n) { return octet_view(t, p, 1, n, 0, 0, 0); }
-static inline octet_tensor octet_mat(octet_type t, const void *p, int64_t rows, int64_t cols) {
+static inline octet_tensor octet_vec(octet_type t, const void* p, int64_t n) {
+  return octet_view(t, p, 1, n, 0, 0, 0);
+}
+static inline octet_tensor octet_mat(octet_type t, const void* p, int64_t rows, int64_t cols) {
   return octet_view(t, p, 2, rows, cols, 0, 0);
 }
-static inline octet_tensor octet_nhwc(octet_type t, const void *p, int64_t n, int64_t h, int64_t w, int64_t ch) {
+static inline octet_tensor octet_nhwc(octet_type t, const void* p, int64_t n, int64_t h, int64_t w,
+                                      int64_t ch) {
   return octet_view(t, p, 4, n, h, w, ch);
 }
 
