@@ -45,8 +45,8 @@ extern "C" {
 #endif
 #endif
 
-/* ---- enums: int32_t and constants, append-only. An unknown value is refused with the list of the
- * known ones. ---- */
+/* ---- enums: int32_t and constants, append-only ----
+ * An unknown value is refused with the list of the known ones. */
 
 typedef int32_t octet_status;
 enum {
@@ -82,14 +82,15 @@ enum {
   OCTET_S2
 };
 
-enum {                                /* octet_scheme.granularity */
-       OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic
-                                         inputs per row, observers and fake-quantizers per tensor */
-       OCTET_PER_TENSOR,
-       OCTET_PER_CHANNEL,
-       OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
-       OCTET_PER_GROUP, /* along the last dim; not in this release */
-       OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
+/* octet_scheme.granularity */
+enum {
+  OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic
+                                    inputs per row, observers and fake-quantizers per tensor */
+  OCTET_PER_TENSOR,
+  OCTET_PER_CHANNEL,
+  OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
+  OCTET_PER_GROUP, /* along the last dim; not in this release */
+  OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
 };
 
 /* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each
@@ -205,9 +206,9 @@ typedef struct octet_weights octet_weights;
 typedef struct octet_op octet_op;
 typedef struct octet_observer octet_observer;
 
-/* ---- growable structs: struct_size = sizeof, then flags. A shorter struct of an older header is
- * completed with zeros, a longer one of a newer header is accepted if what this library does not
- * know is all zero. ---- */
+/* ---- growable structs: struct_size = sizeof, then flags ----
+ * A shorter struct of an older header is completed with zeros, a longer one of a newer header is
+ * accepted if what this library does not know is all zero. */
 
 /* Where one call runs. NULL: on the calling thread, without a workspace. */
 typedef struct octet_exec {
@@ -545,14 +546,16 @@ OCTET_API octet_status octet_dequantize(const octet_context* c, const octet_tens
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
 
-/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have one
-byte. From 8 bits: quantize(dequantize(q)); from S32: rne(clamp(fl(float(q) * fl(s1/s2)))) + z2. /
+/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have
+ * one byte. From 8 bits it is quantize(dequantize(q)); from S32 it is rne(clamp(v)) + z2 with
+ * v = fl(float(q) * fl(s1/s2)). */
 OCTET_API octet_status octet_requantize(const octet_context* c, const octet_tensor* q,
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
 
-/* ---- raw GEMM: y[M,N] = act(a[M,K] * b[N,K]^T + bias); b is packed in the workspace at each call
----- */
+/* ---- raw GEMM ---- */
+
+/* y[M,N] = act(a[M,K] * b[N,K]^T + bias), where b is packed in the workspace at each call. */
 
 OCTET_API octet_status octet_gemm_workspace(const octet_context* c, const octet_gemm_desc* d,
                                             const octet_tensor* a, const octet_tensor* b,
