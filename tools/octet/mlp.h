@@ -63,7 +63,7 @@ struct TrainOptions {
   size_t epochs = 1, batch = 32;
   float rate = 0.1f;  // falls linearly to 0
   float momentum = 0.9f;
-  float decay = 0.001f;                           // of the weights, towards 0
+  float decay = 0.001f;                           // of every parameter, towards 0
   uint64_t seed = 1;                              // order and shifts of the images
   FakeQuantization* fake_quantization = nullptr;  // null: plain float training
   std::function<void(double loss)> after_epoch;   // mean cross-entropy of the epoch
