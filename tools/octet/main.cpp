@@ -69,9 +69,18 @@ void add_bench(CLI::App& app, BenchOptions& options) {
   gemm->callback([&options] { run_bench_gemm(options); });
 }
 
-int fail(int status, const char* sentence) {
-  std::fprintf(stderr, "octet: %s\n", sentence);
+int fail(int status, std::string sentence) {
+  if (!sentence.ends_with('.')) sentence += '.';
+  std::fprintf(stderr, "octet: %s\n", sentence.c_str());
   return status;
+}
+
+// CLI11 misses the subcommand before it minds the word that stands in its place.
+std::string sentence_of(const CLI::App& app, const CLI::ParseError& error) {
+  const auto extra = app.remaining(true);
+  if (app.get_subcommands().empty() && !extra.empty())
+    return "There is no command " + extra.front() + "; octet --help lists the commands.";
+  return error.what();
 }
 
 }  // namespace
@@ -92,7 +101,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& help_or_version) {
     return app.exit(help_or_version);
   } catch (const CLI::ParseError& error) {
-    return fail(2, error.what());
+    return fail(2, sentence_of(app, error));
   } catch (const UsageError& error) {
     return fail(2, error.what());
   } catch (const std::exception& error) {
