@@ -99,18 +99,19 @@ struct Run {
   const int32_t* out_zero;  // zero point of y
   int32_t in_step, out_step;
   int32_t qmin, qmax;  // of y
-  int32_t divide;      // quantize, requantize: x / s instead of x * fl(1/s)
+  int32_t divide;      // quantize, requantize from 8 bits, fakequant: x / s instead of x * fl(1/s)
 };
 typedef void RunFn(const Run*);
 
 // Finite range of a run: min and max of the finite elements are joined into *into, NaN and
 // infinities counted.
 struct Range {
-  float min, max;  // +inf and -inf while nothing finite was seen
+  float min, max;  // +inf and -inf while nothing finite was seen; a zero is always +0
   uint64_t nan_count, inf_count;
 };
 typedef void RangeFn(const float* x, size_t n, Range* into);
-// The same for each column of one row of n columns: into[0..n).
+// The same for each of n columns of a matrix whose rows are `pitch` elements apart: into[0..n).
+typedef void RangeColsFn(const float* x, size_t rows, ptrdiff_t pitch, size_t n, Range* into);
 typedef int32_t RowSumFn(const void* a, size_t n);  // sum of n bytes, modulo 2^32
 
 typedef void AnyFn(void);
@@ -124,8 +125,10 @@ typedef void AnyFn(void);
 //   ste         RunFn     f32 and mask -> f32
 //   flip        RunFn     u8 <-> s8: the byte xor 0x80
 //   widen       RunFn     u8, s8 -> s16 in the order k0 k2 k1 k3 of each 4; y is written for n
-//   rounded up to 4, zeros last minmax      RangeFn   f32 minmaxcols  RangeFn   f32; into has n
-//   entries rowsum      RowSumFn  u8, s8
+//                         rounded up to 4, zeros last
+//   minmax      RangeFn   f32
+//   minmaxcols  RangeColsFn  f32
+//   rowsum      RowSumFn  u8, s8
 enum Family : int32_t {
   kGemm,
   kQuantize,

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the element-wise kernels share. Each source of this folder is compiled once for each
+// instruction set, with that set's whole flag list and -DOCTET_ISA=<name>; Highway then picks its
+// static target from the flags. Nothing here has external linkage but the kernels themselves.
+//
+// A kernel body is a loop over whole vectors. The elements that are left over run through the same
+// loop from a copy on the stack, so that not one byte outside the run is touched and the tail has
+// the bits of the body by construction.
+#pragma once
+
+#include <hwy/highway.h>
+#include <string.h>
+
+#include "kernels/kernel.h"
+
+#define OCTET_JOIN_(a, b) a##b
+#define OCTET_JOIN(a, b) OCTET_JOIN_(a, b)
+// The kernel function of the registry row <row>_<isa>.
+#define OCTET_ROW(row) OCTET_JOIN(OCTET_JOIN(octet_, row), OCTET_JOIN(_, OCTET_ISA))
+
+// With one flag short Highway would silently compile for a lesser target.
+#define OCTET_TARGET_avx2 HWY_AVX2
+#define OCTET_TARGET_avx512bw HWY_AVX3
+#define OCTET_TARGET_neon HWY_NEON
+static_assert(HWY_STATIC_TARGET == OCTET_JOIN(OCTET_TARGET_, OCTET_ISA),
+              "the compiler flags are not those of OCTET_ISA");
+
+namespace octet {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using IntTag = hn::ScalableTag<int32_t>;
+using Floats = hn::Vec<FloatTag>;
+using Ints = hn::Vec<IntTag>;
+constexpr FloatTag kFloat{};
+constexpr IntTag kInt{};
+constexpr size_t kLanes = HWY_LANES(float);  // 32-bit lanes of a vector
+
+// A parameter of a run: one value, kept in a register, or one for each element. kUniform promises
+// the former, so that the common loop has no choice to make.
+template <class Tag, bool kUniform>
+class Param {
+  using T = hn::TFromD<Tag>;
+
+ public:
+  Param(const T* p, int32_t step) : each_(step ? p : nullptr), one_(hn::Set(Tag(), *p)) {}
+  hn::Vec<Tag> operator()(size_t i) const {
+    return kUniform || !each_ ? one_ : hn::LoadU(Tag(), each_ + i);
+  }
+
+ private:
+  const T* each_;
+  hn::Vec<Tag> one_;
+};
+
+// Replaces *p by a copy of its elements [first, first + count), padded with zeros to kStep.
+template <size_t kStep, class T>
+const T* stage(const void* p, size_t first, size_t count, T* copy) {
+  memset(copy, 0, kStep * sizeof(T));
+  memcpy(copy, static_cast<const T*>(p) + first, count * sizeof(T));
+  return copy;
+}
+
+// Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop
+// (a power of two), and loop<kUniform>(run), which wants run.n to be a multiple of kStep.
+template <class Op>
+void apply(const Run* r) {
+  using X = typename Op::X;
+  using Y = typename Op::Y;
+  constexpr size_t kStep = Op::kStep;
+  const bool uniform = !r->in_step && !r->out_step;
+  const auto loop = [uniform](const Run& run) {
+    if (uniform) return Op::template loop<true>(run);
+    return Op::template loop<false>(run);
+  };
+
+  Run part = *r;
+  const size_t whole = r->n & ~(kStep - 1), rest = r->n - whole;
+  part.n = whole;
+  if (whole) loop(part);
+  if (!rest) return;
+
+  alignas(64) X x[kStep];
+  alignas(64) Y y[kStep];
+  alignas(64) uint8_t mask[kStep];
+  alignas(64) float in_scale[kLanes], out_inv[kLanes], out_scale[kLanes];
+  alignas(64) int32_t in_zero[kLanes], out_zero[kLanes];
+  part.n = kStep;
+  part.x = stage<kStep>(r->x, whole, rest, x);
+  part.y = y;
+  if (r->mask) {
+    stage<kStep>(r->mask, whole, rest, mask);
+    part.mask = mask;
+  }
+  if constexpr (Op::kStep == kLanes) {  // the others have no parameters
+    if (r->in_step) {
+      part.in_scale = stage<kLanes>(r->in_scale, whole, rest, in_scale);
+      part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
+    }
+    if (r->out_step) {
+      part.out_inv = stage<kLanes>(r->out_inv, whole, rest, out_inv);
+      part.out_zero = stage<kLanes>(r->out_zero, whole, rest, out_zero);
+      if (r->out_scale) part.out_scale = stage<kLanes>(r->out_scale, whole, rest, out_scale);
+    }
+  }
+  loop(part);
+  memcpy(static_cast<Y*>(r->y) + whole, y, Op::written(rest) * sizeof(Y));
+  if (Op::kWritesMask && r->mask) memcpy(r->mask + whole, mask, rest);
+}
+
+// What most kernels are: one vector of 32-bit lanes a turn, as many elements out as in.
+template <class In, class Out>
+struct LaneOp {
+  using X = In;
+  using Y = Out;
+  static constexpr size_t kStep = kLanes;
+  static constexpr bool kWritesMask = false;
+  static constexpr size_t written(size_t n) { return n; }
+};
+
+}  // namespace
+}  // namespace octet
