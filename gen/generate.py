@@ -156,9 +156,7 @@ def all_kernels() -> list[Kernel]:
             ]
     for entry in data["elementwise"]:
         kernels += [
-            Kernel(entry["family"], isa, *types)
-            for isa in entry["isa"]
-            for types in entry["types"]
+            Kernel(entry["family"], isa, *types) for isa in entry["isa"] for types in entry["types"]
         ]
     return sorted(kernels, key=lambda k: list(ISAS).index(k.isa))
 

@@ -182,7 +182,7 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
       find_gemm_rows(err, c, l.q_type, is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type, &l.rows));
   l.form = l.rows.rows[0]->in;
   if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
-  l.flip = kernel<RunFn>(c, kFlip, OCTET_U8, OCTET_U8);
+  l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
   l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
   l.rowsum = kernel<RowSumFn>(c, kRowSum, l.q_type, OCTET_S32);
   if (l.dynamic()) {

@@ -191,15 +191,26 @@ octet_status choose_checked(octet_error* err, const Chooser& c, int64_t index, f
   float s;
   int32_t z;
   choose(c, min, max, &s, &z);
-  if (!scale_in_domain(s))
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "The range [%g, %g] of index %lld needs the scale %g, but scales must be within "
-                "[2^-60, 2^60]; scale the data first.",
-                static_cast<double>(min), static_cast<double>(max), static_cast<long long>(index),
-                static_cast<double>(s));
+  if (!(s <= 0x1p60f))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "The range [%g, %g] of index %lld needs the scale %g, but scales must not exceed 2^60; "
+        "scale the data first.",
+        static_cast<double>(min), static_cast<double>(max), static_cast<long long>(index),
+        static_cast<double>(s));
   *scale = s;
   *zero_point = z;
   return OCTET_OK;
+}
+
+octet_status check_no_zero_point(octet_error* err, const int32_t* zero_points, int64_t index,
+                                 int32_t zero_point) {
+  if (zero_points || zero_point == 0) return OCTET_OK;
+  return fail(
+      err, OCTET_ERR_ARGUMENT,
+      "zero_point is NULL, but that of index %lld is %d; pass an array, or a symmetric scheme "
+      "of a signed type.",
+      static_cast<long long>(index), zero_point);
 }
 
 }  // namespace octet

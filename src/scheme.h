@@ -34,4 +34,8 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* s, Place place
 octet_status choose_checked(octet_error* err, const Chooser& c, int64_t index, float min, float max,
                             float* scale, int32_t* zero_point);
 
+// Where a caller gave no array of zero points, each must be 0.
+octet_status check_no_zero_point(octet_error* err, const int32_t* zero_points, int64_t index,
+                                 int32_t zero_point);
+
 }  // namespace octet

@@ -37,14 +37,18 @@ const Row* best_edge(const GemmRows& rows, int32_t panels, int64_t rest, int64_t
   return best;
 }
 
-// Fills full[panels] and edge[panels] with the cheapest pair, `full` given or free.
+// Fills full[panels] and edge[panels] with the cheapest pair; the full row may be given (main).
 double fill_width(const GemmRows& rows, int32_t panels, const GemmShape& s, const Row* main,
                   GemmPlan* plan) {
   double best = -1;
   for (int32_t i = 0; i < rows.count; ++i) {
     const Row& r = *rows.rows[i];
     if (panels_of(r) != panels || (main && &r != main)) continue;
-    const Row* edge = best_edge(rows, panels, s.m % r.mr ? s.m % r.mr : 1, s.k);
+    // A matrix lower than the main row is that row's own edge: then it does run.
+    const int64_t rest = s.m % r.mr;
+    const Row* edge = main && s.m < r.mr && r.rows == kRowsIndexed
+                          ? main
+                          : best_edge(rows, panels, rest ? rest : 1, s.k);
     if (!edge) continue;
     const double cycles = cover_cycles(r, edge, s.m, s.k);
     if (best >= 0 && cycles >= best) continue;

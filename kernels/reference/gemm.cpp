@@ -18,8 +18,8 @@ uint32_t dot(const Tile& t, int32_t i, int32_t j) {
   uint32_t sum = t.init ? static_cast<uint32_t>(t.init[i * t.ldi + j]) : 0;
   const int8_t* b = t.b + j / kPanel * t.panel;
   for (int32_t tap = 0; tap < t.taps; ++tap) {
-    const Act* a = reinterpret_cast<const Act*>(static_cast<const char*>(t.a) +
-                                                t.rows[tap * kMr + i]);
+    const Act* a =
+        reinterpret_cast<const Act*>(static_cast<const char*>(t.a) + t.rows[tap * kMr + i]);
     for (int32_t k = 0; k < t.kc; ++k) {
       const int32_t w = b[k / 4 * 64 + j % kPanel * 4 + k % 4];
       sum += static_cast<uint32_t>(a[k] * w);
@@ -44,8 +44,8 @@ float to_f32(int32_t acc, const Finish& f, int32_t row, int32_t col) {
   return y > f.fhi ? f.fhi : y;
 }
 
-// q8 out. The clamp comes before the rounding; its bounds are integers, so the order does not change
-// the result, but no conversion overflows. A NaN gives lo.
+// q8 out. The clamp comes before the rounding; its bounds are integers, so the order does not
+// change the result, but no conversion overflows. A NaN gives lo.
 uint8_t to_q8(int32_t acc, const Finish& f, int32_t row, int32_t col) {
   float y = static_cast<float>(acc);
   if (f.row_scale)

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every GEMM tile this CPU can run against the scalar reference, bit for bit: all sizes of a tile,
+// all tails of K, taps, every option of the epilogue, extreme data; all operands between protected
+// pages, and every byte of C compared, gaps between its rows included.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+#include "octet/octet.h"
+#include "tests/kernels/cpu.h"
+#include "tests/kernels/guarded.h"
+
+namespace octet {
+namespace {
+
+constexpr int32_t kReferenceMr = 4, kPanel = 16;
+
+int32_t ceil4(int32_t k) { return (k + 3) / 4; }
+
+TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
+
+const Row& reference_of(const Row& row, bool is_signed) {
+  for (size_t r = 0; r < octet_row_count; ++r) {
+    const Row& candidate = octet_rows[r];
+    if (candidate.family == kGemm && candidate.isa == kIsaScalar && candidate.out == row.out &&
+        candidate.in == (is_signed ? OCTET_S8 : OCTET_U8))
+      return candidate;
+  }
+  ADD_FAILURE() << "no reference for " << row.name;
+  return row;
+}
+
+// What one comparison is about; the rest is drawn from the random engine.
+struct Case {
+  int32_t m, n, taps, kc;
+};
+
+// Runs one row and its reference over the same random call.
+class Comparison {
+ public:
+  Comparison(const Row& row, uint32_t seed) : row_(row), random_(seed) {}
+
+  // False where a byte of C differs.
+  bool run(const Case& c) {
+    case_ = c;
+    at_end_ = chance(4, 5);
+    draw_a();
+    draw_b();
+    draw_call();
+    draw_finish();
+
+    const size_t element = tile_.finish && row_.out == kOutQ8 ? 1 : 4;
+    const size_t used = static_cast<size_t>(c.n) * element;
+    tile_.ldc = static_cast<ptrdiff_t>(used + element * draw(0, 9));
+    const size_t bytes = static_cast<size_t>(tile_.ldc) * static_cast<size_t>(c.m - 1) + used;
+    std::vector<uint8_t> want(bytes, 0xA5);
+    run_reference(want.data());
+
+    uint8_t* got = c_.place<uint8_t>(bytes, at_end_);
+    memset(got, 0xA5, bytes);
+    tile_.c = got;
+    function(row_)(&tile_);
+    return memcmp(got, want.data(), bytes) == 0;
+  }
+
+ private:
+  template <class T>
+  static T pick(std::mt19937& random, std::initializer_list<T> values) {
+    return values.begin()[random() % values.size()];
+  }
+  int32_t draw(int32_t low, int32_t high) {
+    return std::uniform_int_distribution<int32_t>(low, high)(random_);
+  }
+  bool chance(int32_t part, int32_t of) { return draw(1, of) <= part; }
+  int32_t any_int() { return static_cast<int32_t>(random_()); }
+
+  // A: bytes for the reference, and for the tile the same bytes or what `widen` makes of them, each
+  // row at an offset of its own with gaps between them.
+  void draw_a() {
+    is_signed_ = row_.in == OCTET_S8 || (row_.in == OCTET_S16 && chance(1, 2));
+    const bool wide = row_.in == OCTET_S16, strided = row_.rows == kRowsStrided;
+    const int32_t rows = row_.mr * case_.taps;
+    const int32_t length = wide ? ceil4(case_.kc) * 8 : case_.kc;
+    const int32_t stride = length + draw(0, 5) * (wide ? 2 : 1);
+
+    std::vector<int32_t> order(static_cast<size_t>(rows));
+    for (int32_t r = 0; r < rows; ++r) order[static_cast<size_t>(r)] = r;
+    if (!strided) std::shuffle(order.begin(), order.end(), random_);
+
+    const size_t bytes = static_cast<size_t>((rows - 1) * stride + length);
+    char* a = a_.place<char>(bytes, at_end_);
+    byte_rows_.assign(static_cast<size_t>(rows * case_.kc), 0);
+    offsets_.assign(static_cast<size_t>(rows), 0);
+    taps_.assign(static_cast<size_t>(case_.taps), 0);
+    const int32_t kind = draw(0, 3);
+    for (int32_t r = 0; r < rows; ++r) {
+      const int32_t offset = order[static_cast<size_t>(r)] * stride;
+      offsets_[static_cast<size_t>(r)] = offset;
+      uint8_t* bytes_of_row = byte_rows_.data() + r * case_.kc;
+      for (int32_t k = 0; k < case_.kc; ++k) bytes_of_row[k] = draw_byte(kind);
+      if (wide)
+        widen(bytes_of_row, reinterpret_cast<int16_t*>(a + offset));
+      else if (case_.kc)
+        memcpy(a + offset, bytes_of_row, static_cast<size_t>(case_.kc));
+    }
+    for (int32_t t = 0; t < case_.taps; ++t) {
+      taps_[static_cast<size_t>(t)] = t * row_.mr * stride;
+      // Rows beyond m repeat a valid one.
+      for (int32_t i = case_.m; i < row_.mr; ++i)
+        offsets_[static_cast<size_t>(t * row_.mr + i)] =
+            offsets_[static_cast<size_t>(t * row_.mr + case_.m - 1)];
+    }
+    tile_ = {};
+    tile_.a = a;
+    tile_.rows = strided ? nullptr : offsets_.data();
+    tile_.lda = stride;
+    tile_.tap = strided ? taps_.data() : nullptr;
+    tile_.taps = case_.taps;
+    tile_.kc = case_.kc;
+  }
+
+  // Anything, or the ends of the range.
+  uint8_t draw_byte(int32_t kind) {
+    const uint8_t low = is_signed_ ? 0x80 : 0, high = is_signed_ ? 0x7F : 0xFF;
+    switch (kind) {
+      case 0:
+        return chance(1, 2) ? low : high;
+      case 1:
+        return high;
+      case 2:
+        return low;
+      default:
+        return static_cast<uint8_t>(random_());
+    }
+  }
+
+  void widen(const uint8_t* bytes, int16_t* to) {
+    static constexpr int32_t kOrder[4] = {0, 2, 1, 3};
+    for (int32_t k = 0; k < ceil4(case_.kc) * 4; ++k) {
+      const int32_t from = k / 4 * 4 + kOrder[k % 4];
+      int16_t value = 0;
+      if (from < case_.kc)
+        value = is_signed_ ? static_cast<int8_t>(bytes[from]) : int16_t{bytes[from]};
+      memcpy(to + k, &value, 2);
+    }
+  }
+
+  // B: random also in the padding of K, which no product may reach.
+  void draw_b() {
+    const int32_t panels = row_.nr / kPanel, bytes = ceil4(case_.kc) * 64 * case_.taps;
+    tile_.panel = bytes + 64 * draw(0, 2);
+    const size_t size = static_cast<size_t>((panels - 1) * tile_.panel + bytes);
+    int8_t* b = b_.place<int8_t>(size, at_end_);
+    const int32_t kind = draw(0, 3);
+    for (size_t i = 0; i < size; ++i)
+      b[i] = kind == 0   ? pick<int8_t>(random_, {-128, -127, 127})
+             : kind == 1 ? int8_t{-128}
+             : kind == 2 ? int8_t{127}
+                         : static_cast<int8_t>(random_());
+    tile_.b = b;
+  }
+
+  void draw_call() {
+    tile_.m = case_.m;
+    tile_.n = case_.n;
+    tile_.row0 = draw(0, 3);
+    tile_.col0 = draw(0, 2) * kPanel;
+    if (chance(1, 3)) {
+      tile_.ldi = case_.n + draw(0, 3);
+      const size_t count = static_cast<size_t>((case_.m - 1) * tile_.ldi + case_.n);
+      int32_t* init = init_.place<int32_t>(count, at_end_);
+      const bool huge = chance(1, 3);
+      for (size_t i = 0; i < count; ++i) init[i] = huge ? any_int() : draw(-99999, 99999);
+      tile_.init = init;
+    }
+  }
+
+  void draw_finish() {
+    if (chance(1, 8)) return;  // raw sums
+    const size_t rows = static_cast<size_t>(tile_.row0 + case_.m);
+    const size_t columns = static_cast<size_t>(tile_.col0 + row_.nr);
+    finish_ = {};
+    tile_.finish = &finish_;
+    finish_.ibias = ints(ibias_, columns);
+    if (chance(1, 2)) {
+      finish_.row_a = ints(row_a_, rows);
+      finish_.col_a = ints(col_a_, columns);
+    }
+    if (chance(1, 2)) {
+      finish_.row_b = ints(row_b_, rows);
+      finish_.col_b = ints(col_b_, columns);
+    }
+    if (row_.out == OCTET_S32) return;
+
+    // Scales of real layers; halves, for ties; the ends of their domain, where products overflow.
+    const int32_t kind = draw(0, 3);
+    finish_.fbias = floats(fbias_, columns, [&] {
+      return chance(1, 4) ? 0.0f : static_cast<float>(draw(-400, 400)) * (kind == 1 ? 0.5f : 0.37f);
+    });
+    const auto scale = [&](float usual) {
+      if (kind == 1) return 0.5f;
+      if (kind == 2) return chance(1, 2) ? 0x1p60f : 0x1p-60f;
+      return usual * static_cast<float>(draw(1, 1000)) / 700.0f;
+    };
+    finish_.mult = floats(mult_, columns, [&] { return scale(0.002f); });
+    if (chance(1, 2)) {
+      const bool nan = chance(1, 3);
+      finish_.row_scale = floats(row_scale_, rows, [&] {
+        if (nan && chance(1, 2)) return std::numeric_limits<float>::quiet_NaN();
+        return scale(1.3f);
+      });
+      finish_.inv_out = scale(1.0f);
+    }
+    finish_.flo =
+        chance(1, 2) ? -std::numeric_limits<float>::infinity() : pick(random_, {0.0f, -3.5f});
+    finish_.fhi =
+        chance(1, 2) ? std::numeric_limits<float>::infinity() : pick(random_, {6.0f, 1e6f});
+
+    const bool s8 = chance(1, 2);
+    const int32_t low = s8 ? -128 : 0, high = low + 255;
+    finish_.flip = s8 ? 128 : 0;
+    finish_.zp = chance(1, 3) ? pick(random_, {low, high}) : draw(low, high);
+    finish_.lo = chance(1, 2) ? low : chance(1, 2) ? finish_.zp : draw(low, high);
+    finish_.hi = chance(1, 2) ? high : draw(finish_.lo, high);
+  }
+
+  const int32_t* ints(Guarded& memory, size_t count) {
+    int32_t* p = memory.place<int32_t>(count, at_end_);
+    const bool huge = chance(1, 4);
+    for (size_t i = 0; i < count; ++i) p[i] = huge ? any_int() : draw(-300, 300);
+    return p;
+  }
+  template <class Draw>
+  const float* floats(Guarded& memory, size_t count, Draw draw_one) {
+    float* p = memory.place<float>(count, at_end_);
+    for (size_t i = 0; i < count; ++i) p[i] = draw_one();
+    return p;
+  }
+
+  // The reference is a tile as well: 4 x 16 at a time.
+  void run_reference(uint8_t* c) {
+    const Row& reference = reference_of(row_, is_signed_);
+    const ptrdiff_t element = tile_.finish && row_.out == kOutQ8 ? 1 : 4;
+    for (int32_t i = 0; i < case_.m; i += kReferenceMr) {
+      std::vector<int32_t> offsets;
+      for (int32_t t = 0; t < case_.taps; ++t)
+        for (int32_t r = 0; r < kReferenceMr; ++r)
+          offsets.push_back((t * row_.mr + std::min(i + r, case_.m - 1)) * case_.kc);
+      for (int32_t j = 0; j < case_.n; j += kPanel) {
+        Tile t = tile_;
+        t.a = byte_rows_.data();
+        t.rows = offsets.data();
+        t.b += j / kPanel * t.panel;
+        if (t.init) t.init += i * t.ldi + j;
+        t.c = c + i * t.ldc + j * element;
+        t.m = std::min(case_.m - i, kReferenceMr);
+        t.n = std::min(case_.n - j, kPanel);
+        t.row0 += i;
+        t.col0 += j;
+        function(reference)(&t);
+      }
+    }
+  }
+
+  static constexpr size_t kBytes = 1 << 17, kArray = 4096;
+  const Row& row_;
+  std::mt19937 random_;
+  Case case_{};
+  bool at_end_ = true, is_signed_ = false;
+  std::vector<uint8_t> byte_rows_;
+  std::vector<int32_t> offsets_;
+  std::vector<ptrdiff_t> taps_;
+  Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
+  Guarded mult_{kArray}, row_a_{kArray}, col_a_{kArray}, row_b_{kArray}, col_b_{kArray};
+  Guarded row_scale_{kArray};
+  Finish finish_{};
+  Tile tile_{};
+};
+
+class GemmTile : public testing::TestWithParam<const Row*> {
+ protected:
+  void SetUp() override {
+    if (!(row().isa & cpu_isas())) GTEST_SKIP() << "this CPU cannot run " << row().name;
+  }
+  const Row& row() const { return *GetParam(); }
+  int32_t least_m() const { return row().rows == kRowsStrided ? row().mr : 1; }
+  static std::string text(const Case& c) {
+    return "m " + std::to_string(c.m) + ", n " + std::to_string(c.n) + ", taps " +
+           std::to_string(c.taps) + ", kc " + std::to_string(c.kc);
+  }
+};
+
+TEST_P(GemmTile, EverySize) {
+  Comparison comparison(row(), 1);
+  std::mt19937 random(2);
+  for (int32_t m = least_m(); m <= row().mr; ++m)
+    for (int32_t n = 1; n <= row().nr; ++n)
+      for (int32_t repeat = 0; repeat < 3; ++repeat) {
+        const Case c{m, n, 1, static_cast<int32_t>(random() % 40)};
+        ASSERT_TRUE(comparison.run(c)) << text(c);
+      }
+}
+
+TEST_P(GemmTile, EveryTailOfKAndTaps) {
+  Comparison comparison(row(), 3);
+  std::mt19937 random(4);
+  for (int32_t kc = 0; kc <= 72; ++kc)
+    for (int32_t taps = 1; taps <= 3; ++taps)
+      for (int32_t repeat = 0; repeat < 2; ++repeat) {
+        const int32_t m = std::max(least_m(), static_cast<int32_t>(random() % row().mr) + 1);
+        const int32_t n =
+            repeat ? row().nr
+                   : static_cast<int32_t>(random() % static_cast<uint32_t>(row().nr)) + 1;
+        const Case c{m, n, taps, kc};
+        ASSERT_TRUE(comparison.run(c)) << text(c);
+      }
+}
+
+TEST_P(GemmTile, DeepK) {
+  Comparison comparison(row(), 5);
+  for (const int32_t kc : {127, 256, 257, 383, 500})
+    for (int32_t repeat = 0; repeat < 4; ++repeat) {
+      const Case c{row().mr, row().nr, 1, kc};
+      ASSERT_TRUE(comparison.run(c)) << text(c);
+    }
+}
+
+std::vector<const Row*> simd_tiles() {
+  std::vector<const Row*> tiles;
+  for (size_t r = 0; r < octet_row_count; ++r)
+    if (octet_rows[r].family == kGemm && octet_rows[r].isa != kIsaScalar)
+      tiles.push_back(octet_rows + r);
+  return tiles;
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, GemmTile, testing::ValuesIn(simd_tiles()),
+                         [](const auto& tile) { return std::string(tile.param->name); });
+
+// The reference itself, on sums that can be checked by eye.
+class GemmReference : public testing::Test {
+ protected:
+  // One row, one column, K = 3: 10 * 1 + 20 * 2 - 30 * 1 = 20, then the finish.
+  template <class Out>
+  Out run(const char* name, const Finish& f) {
+    alignas(64) int8_t b[64] = {1, 2, -1, 99};
+    const uint8_t a[3] = {10, 20, 30};
+    const int32_t rows[4] = {0, 0, 0, 0};
+    Out c{};
+    Tile t = {};
+    t.a = a;
+    t.rows = rows;
+    t.taps = t.m = t.n = 1;
+    t.kc = 3;
+    t.b = b;
+    t.c = &c;
+    t.finish = &f;
+    for (size_t r = 0; r < octet_row_count; ++r)
+      if (!strcmp(octet_rows[r].name, name)) function(octet_rows[r])(&t);
+    return c;
+  }
+
+  Finish finish() {
+    Finish f = {};
+    f.ibias = &ibias_;
+    f.fbias = &fbias_;
+    f.mult = &mult_;
+    f.flo = -std::numeric_limits<float>::infinity();
+    f.fhi = -f.flo;
+    f.hi = 255;
+    return f;
+  }
+  int32_t ibias_ = 5;
+  float fbias_ = 0, mult_ = 1;
+};
+
+TEST_F(GemmReference, AddsBiasAndTakesZeroPointsOut) {
+  Finish f = finish();
+  const int32_t row = 3, column = 4;
+  f.row_a = &row;
+  f.col_a = &column;
+  EXPECT_EQ(run<int32_t>("gemm_u8s8_s32_4x16c4_scalar", f), 20 + 5 - 12);
+}
+
+TEST_F(GemmReference, RoundsTiesToEvenAfterTheZeroPointIsTakenOut) {
+  Finish f = finish();
+  mult_ = 0.5f;  // 25 -> 12.5 -> 12, and only then the zero point
+  f.zp = 3;
+  EXPECT_EQ(run<uint8_t>("gemm_u8s8_q8_4x16c4_scalar", f), 15);
+}
+
+TEST_F(GemmReference, SaturatesWhereInt32Ends) {
+  Finish f = finish();
+  mult_ = 0x1p60f;
+  f.zp = 7;
+  EXPECT_EQ(run<uint8_t>("gemm_u8s8_q8_4x16c4_scalar", f), 255);
+}
+
+TEST_F(GemmReference, HandsOnTheNanOfARow) {
+  Finish f = finish();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  f.row_scale = &nan;
+  f.flo = 0;
+  const float y = run<float>("gemm_u8s8_f32_4x16c4_scalar", f);
+  uint32_t bits;
+  memcpy(&bits, &y, 4);
+  EXPECT_EQ(bits, 0x7FC00000u);
+}
+
+}  // namespace
+}  // namespace octet

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The names of rows: each decodes to exactly the fields of its row, so a name in a report, a tuning
+// file or a bug says everything about its kernel.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+#include "octet/octet.h"
+
+namespace octet {
+namespace {
+
+const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
+                                                     {"quantize", kQuantize},
+                                                     {"dequantize", kDequantize},
+                                                     {"requantize", kRequantize},
+                                                     {"fakequant", kFakeQuant},
+                                                     {"ste", kSte},
+                                                     {"flip", kFlip},
+                                                     {"widen", kWiden},
+                                                     {"minmax", kMinMax},
+                                                     {"minmaxcols", kMinMaxCols},
+                                                     {"rowsum", kRowSum}};
+
+const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
+                                                   {"avx2", kIsaAvx2},
+                                                   {"avxvnni", kIsaAvxVnni},
+                                                   {"avx512bw", kIsaAvx512Bw},
+                                                   {"avx512vnni", kIsaAvx512Vnni},
+                                                   {"amx", kIsaAmx},
+                                                   {"neon", kIsaNeon},
+                                                   {"neondot", kIsaNeonDot},
+                                                   {"neoni8mm", kIsaNeonI8mm}};
+
+const std::map<std::string, int32_t> kTypeNames = {
+    {"u8", OCTET_U8},   {"s8", OCTET_S8}, {"s16", OCTET_S16}, {"s32", OCTET_S32},
+    {"f32", OCTET_F32}, {"q8", kOutQ8},   {"x8", kOutQ8},     {"range", 0}};
+
+std::vector<Row> rows() { return {octet_rows, octet_rows + octet_row_count}; }
+
+std::vector<std::string> split(const std::string& name) {
+  std::vector<std::string> parts;
+  std::istringstream stream(name);
+  for (std::string part; std::getline(stream, part, '_');) parts.push_back(part);
+  return parts;
+}
+
+TEST(Names, DecodeToTheirRow) {
+  for (const Row& row : rows()) {
+    SCOPED_TRACE(row.name);
+    const std::vector<std::string> parts = split(row.name);
+    const bool tile = row.family == kGemm;
+    ASSERT_EQ(parts.size(), tile ? 5u : 4u);
+    EXPECT_EQ(kFamilyNames.at(parts[0]), row.family);
+    EXPECT_EQ(kTypeNames.at(parts[2]), row.out);
+    EXPECT_EQ(kIsaNames.at(parts.back()), row.isa);
+    if (tile) {
+      const size_t act = parts[1].size() - 2;  // the weight's type is the last two letters
+      EXPECT_EQ(kTypeNames.at(parts[1].substr(0, act)), row.in);
+      EXPECT_EQ(kTypeNames.at(parts[1].substr(act)), row.weight);
+      EXPECT_EQ(parts[3], std::to_string(row.mr) + "x" + std::to_string(row.nr) + "c" +
+                              std::to_string(row.kr));
+    } else {
+      EXPECT_EQ(kTypeNames.at(parts[1]), row.in);
+    }
+  }
+}
+
+TEST(Names, AreUnique) {
+  std::set<std::string> seen;
+  for (const Row& row : rows()) EXPECT_TRUE(seen.insert(row.name).second) << row.name;
+}
+
+TEST(Rows, AreOrderedByInstructionSet) {
+  uint32_t last = 0;
+  for (const Row& row : rows()) {
+    EXPECT_GE(row.isa, last) << row.name;
+    last = row.isa;
+  }
+}
+
+TEST(Rows, HaveWhatTheirFamilyNeeds) {
+  for (const Row& row : rows()) {
+    SCOPED_TRACE(row.name);
+    EXPECT_NE(row.fn, nullptr);
+    if (row.family == kGemm) {
+      EXPECT_GE(row.mr, 1);
+      EXPECT_EQ(row.nr % 16, 0);
+      EXPECT_EQ(row.kr, 4);
+      EXPECT_EQ(row.weight, OCTET_S8);
+      EXPECT_GT(row.cycles_k4, 0);
+      EXPECT_GT(row.cycles_fixed, 0);
+    } else {
+      EXPECT_EQ(row.mr + row.nr + row.kr + row.weight, 0);
+    }
+  }
+}
+
+TEST(Rows, HaveAScalarFormForEveryFamilyAndType) {
+  std::set<std::string> scalar;
+  const auto key = [](const Row& r, int32_t in) {
+    return std::to_string(r.family) + " " + std::to_string(in) + " " + std::to_string(r.out);
+  };
+  for (const Row& row : rows())
+    if (row.isa == kIsaScalar) scalar.insert(key(row, row.in));
+  for (const Row& row : rows()) {
+    const int32_t in = row.family == kGemm && row.in == OCTET_S16 ? OCTET_S8 : row.in;
+    EXPECT_TRUE(scalar.count(key(row, in))) << row.name;
+  }
+}
+
+}  // namespace
+}  // namespace octet

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the compiler made of the kernels, read from their archives.
+
+    objects.py NM OBJDUMP ISA=ARCHIVE...
+
+No weak symbols: the linker keeps one copy of each for the whole program, perhaps the one with the
+newest instructions. No fused multiply-add in a tile: it has one rounding where the bits want two.
+No call in a tile, and in each the instruction that its instruction set is there for.
+"""
+
+import re
+import subprocess
+import sys
+
+# What every tile of an instruction set must contain.
+CLAIMS = {
+    "avx2": [r"\bvpmaddwd\b.*%ymm"],
+    "avx512vnni": [r"\bvpdpbusd\b.*%zmm"],
+    "neon": [r"\bsmull2?\b", r"\bsadalp\b"],
+}
+FUSED = re.compile(r"(vfn?m(add|sub)\w*|f(n?madd|n?msub|mla|mls))\b")
+CALL = re.compile(r"(callq?|blr?)\b")
+# Allowed by the NEON flags, but the CPU may lack them; compilers do not use them on their own.
+CRYPTO = re.compile(r"(aes[edim]\w*|sha(1|256)\w*|pmull2?\s.*\.1q)\b")
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def weak_symbols(nm: str, archive: str) -> list[str]:
+    lines = output(nm, "-C", archive).splitlines()
+    weak = [line for line in lines if re.match(r"^[0-9a-f ]* [WVuwv] ", line)]
+    return [line for line in weak if "hwy::N_" not in line]  # Highway's own, one target each
+
+
+def functions(objdump: str, archive: str) -> dict[str, list[str]]:
+    """Instructions by the name of their function."""
+    found, body = {}, []
+    for line in output(objdump, "-d", "--no-show-raw-insn", archive).splitlines():
+        if label := re.match(r"^[0-9a-f]+ <([^>]+)>:$", line):
+            body = found.setdefault(label[1], [])
+        elif instruction := re.match(r"^\s+[0-9a-f]+:\s+(.*)$", line):
+            body.append(re.sub(r"\s*[#<].*", "", instruction[1]))
+    return found
+
+
+def check(nm: str, objdump: str, isa: str, archive: str) -> list[str]:
+    complaints = [f"weak symbol {line.split()[-1]}" for line in weak_symbols(nm, archive)]
+    tiles = 0
+    for name, body in functions(objdump, archive).items():
+        if isa == "neon":
+            complaints += [f"{name}: {x}" for x in body if CRYPTO.match(x)]
+        if not name.startswith("octet_gemm_") or isa == "scalar":
+            continue
+        tiles += 1
+        complaints += [f"{name}: {x}" for x in body if FUSED.match(x) or CALL.match(x)]
+        for claim in CLAIMS[isa]:
+            if not any(re.search(claim, x) for x in body):
+                complaints.append(f"{name} has no {claim}")
+    if isa in CLAIMS and not tiles:
+        complaints.append("no tiles")
+    return complaints
+
+
+def main() -> int:
+    nm, objdump, *archives = sys.argv[1:]
+    failed = False
+    for item in archives:
+        isa, archive = item.split("=", 1)
+        complaints = check(nm, objdump, isa, archive)
+        failed |= bool(complaints)
+        print(f"{isa}: {'; '.join(complaints) or 'ok'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
