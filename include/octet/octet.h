@@ -45,8 +45,8 @@ extern "C" {
 #endif
 #endif
 
-/* ---- enums: int32_t and constants, append-only. An unknown value is refused with the list of the
- * known ones. -------- */
+/* ---- enums: int32_t and constants, append-only ----
+ * An unknown value is refused with the list of the known ones. */
 
 typedef int32_t octet_status;
 enum {
@@ -82,55 +82,59 @@ enum {
   OCTET_S2
 };
 
-enum {                                /* octet_scheme.granularity */
-       OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic
-                                         inputs per row, observers and fake-quantizers per tensor */
-       OCTET_PER_TENSOR,
-       OCTET_PER_CHANNEL,
-       OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
-       OCTET_PER_GROUP, /* along the last dim; not in this release */
-       OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
+/* octet_scheme.granularity */
+enum {
+  OCTET_GRANULARITY_DEFAULT = 0, /* what the place recommends: weights per channel, dynamic
+                                    inputs per row, observers and fake-quantizers per tensor */
+  OCTET_PER_TENSOR,
+  OCTET_PER_CHANNEL,
+  OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
+  OCTET_PER_GROUP, /* along the last dim; not in this release */
+  OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
 };
 
-enum { /* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each
+/* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each
           name are frozen */
-       OCTET_CHOOSE_OCTET = 0,      /* docs/numerics.md, "Choosing qparams" */
-       OCTET_CHOOSE_TORCH_OBSERVER, /* torch.ao.quantization observers, float32 */
-       OCTET_CHOOSE_TORCH_NATIVE,   /* aten's ChooseQuantizationParams */
-       OCTET_CHOOSE_TORCH_FBGEMM,   /* the same as FBGEMM computes it */
-       OCTET_CHOOSE_ONNX,           /* ONNX DynamicQuantizeLinear, u8 */
-       OCTET_CHOOSE_TFLITE,
-       OCTET_CHOOSE_NVIDIA,
-       OCTET_CHOOSE_XNNPACK,
-       OCTET_CHOOSE_TORCHAO,    /* not in this release */
-       OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
+enum {
+  OCTET_CHOOSE_OCTET = 0,      /* docs/numerics.md, "Choosing qparams" */
+  OCTET_CHOOSE_TORCH_OBSERVER, /* torch.ao.quantization observers, float32 */
+  OCTET_CHOOSE_TORCH_NATIVE,   /* aten's ChooseQuantizationParams */
+  OCTET_CHOOSE_TORCH_FBGEMM,   /* the same as FBGEMM computes it */
+  OCTET_CHOOSE_ONNX,           /* ONNX DynamicQuantizeLinear, u8 */
+  OCTET_CHOOSE_TFLITE,
+  OCTET_CHOOSE_NVIDIA,
+  OCTET_CHOOSE_XNNPACK,
+  OCTET_CHOOSE_TORCHAO,    /* not in this release */
+  OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
 };
 
-enum { /* octet_scheme.range: which part of what was observed; only OBSERVED in this release */
-       OCTET_RANGE_OBSERVED = 0,
-       OCTET_RANGE_PERCENTILE,
-       OCTET_RANGE_ENTROPY,
-       OCTET_RANGE_MSE,
-       OCTET_RANGE_L2
+/* octet_scheme.range: which part of what was observed; only OBSERVED in this release */
+enum {
+  OCTET_RANGE_OBSERVED = 0,
+  OCTET_RANGE_PERCENTILE,
+  OCTET_RANGE_ENTROPY,
+  OCTET_RANGE_MSE,
+  OCTET_RANGE_L2
 };
 
-enum { /* the bits of outputs, named and frozen per name; only TORCH in this release */
-       OCTET_NUMERICS_TORCH = 0,
-       OCTET_NUMERICS_ONNX,
-       OCTET_NUMERICS_QNNPACK,
-       OCTET_NUMERICS_TFLITE,
-       OCTET_NUMERICS_TFLITE_SINGLE
+/* the bits of outputs, named and frozen per name; only TORCH in this release */
+enum {
+  OCTET_NUMERICS_TORCH = 0,
+  OCTET_NUMERICS_ONNX,
+  OCTET_NUMERICS_QNNPACK,
+  OCTET_NUMERICS_TFLITE,
+  OCTET_NUMERICS_TFLITE_SINGLE
 };
 
-enum { /* fused activation */
-       OCTET_ACT_NONE = 0,
-       OCTET_RELU,  /* max(y, 0) */
-       OCTET_RELU6, /* min(max(y, 0), 6) */
-       OCTET_CLAMP  /* min(max(y, lo), hi) with the desc's finite lo <= hi */
+/* fused activation */
+enum {
+  OCTET_ACT_NONE = 0,
+  OCTET_RELU,  /* max(y, 0) */
+  OCTET_RELU6, /* min(max(y, 0), 6) */
+  OCTET_CLAMP  /* min(max(y, lo), hi) with the desc's finite lo <= hi */
 };
 
-/* ---- frozen value types: never change size or meaning
- * --------------------------------------------------------------- */
+/* ---- frozen value types: never change size or meaning ---- */
 
 /* Caller-owned; written on failure only. text is one sentence: argument, value, what is allowed,
  * what to do. */
@@ -177,8 +181,7 @@ typedef struct octet_tensor {
   int32_t reserved; /* 0 */
 } octet_tensor;
 
-/* ---- callbacks: must not unwind, longjmp, or re-enter the call in progress
- * ------------------------------------------ */
+/* ---- callbacks: must not unwind, longjmp, or re-enter the call in progress ---- */
 
 typedef void (*octet_task)(void* arg, size_t index);
 /* Calls task(arg, i) for each i < n at most once, in any order, on any threads, and returns when
@@ -203,9 +206,9 @@ typedef struct octet_weights octet_weights;
 typedef struct octet_op octet_op;
 typedef struct octet_observer octet_observer;
 
-/* ---- growable structs: struct_size = sizeof, then flags. A shorter struct of an older header is
- * completed with zeros, a longer one of a newer header is accepted if what this library does not
- * know is all zero. ------------------------- */
+/* ---- growable structs: struct_size = sizeof, then flags ----
+ * A shorter struct of an older header is completed with zeros, a longer one of a newer header is
+ * accepted if what this library does not know is all zero. */
 
 /* Where one call runs. NULL: on the calling thread, without a workspace. */
 typedef struct octet_exec {
@@ -399,9 +402,7 @@ typedef struct octet_gemm_desc {
   int32_t numerics;
 } octet_gemm_desc;
 
-/* ---- the library
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- the library ---- */
 
 /* The library's version, in the form of OCTET_VERSION. */
 OCTET_API uint32_t octet_version(void);
@@ -410,8 +411,7 @@ OCTET_API uint32_t octet_version(void);
  * "OCTET_ERR_UNKNOWN". */
 OCTET_API const char* octet_status_name(octet_status s);
 
-/* ---- context: the CPU, the ISA cap, the allocator; immutable
- * --------------------------------------------------------- */
+/* ---- context: the CPU, the ISA cap, the allocator; immutable ---- */
 
 /* Detects the CPU (CPUID and XGETBV, or the auxiliary vector: no file is read) and writes a context
  * to *out. ARGUMENT: an unknown ISA or kernel name, an unknown flag, an allocator without both
@@ -427,9 +427,7 @@ OCTET_API octet_status octet_context_describe(const octet_context* c, char* json
                                               size_t* need, octet_error* err);
 OCTET_API void octet_context_destroy(octet_context* c);
 
-/* ---- weights
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- weights ---- */
 
 /* Bytes of the packed form of d; they follow from the shape alone, so d->source->data may be NULL
  * here. */
@@ -459,8 +457,7 @@ OCTET_API octet_status octet_weights_blob(const octet_weights* w, const void** d
                                           octet_error* err);
 OCTET_API void octet_weights_destroy(octet_weights* w);
 
-/* ---- ops: one create per kind of layer, the same verbs for all
- * -------------------------------------------------------- */
+/* ---- ops: one create per kind of layer, the same verbs for all ---- */
 
 /* y = act(x * w^T + bias). in[0]: x [..., K], out[0]: y [..., N]; leading dims are rows, of any
  * number, also 0. static  U8/S8 -> U8/S8, F32 or S32 with in.scale given here, or with the call
@@ -498,9 +495,7 @@ OCTET_API octet_status octet_op_describe(const octet_op* o, const octet_tensor* 
                                          octet_error* err);
 OCTET_API void octet_op_destroy(octet_op* o);
 
-/* ---- observers
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- observers ---- */
 
 OCTET_API octet_status octet_observer_create(const octet_context* c, const octet_observer_desc* d,
                                              octet_observer** out, octet_error* err);
@@ -532,8 +527,7 @@ OCTET_API octet_status octet_observer_load(const octet_context* c, const void* b
 OCTET_API void octet_observer_reset(octet_observer* o);
 OCTET_API void octet_observer_destroy(octet_observer* o);
 
-/* ---- quantization, element by element
- * --------------------------------------------------------------------------------- */
+/* ---- quantization, element by element ---- */
 
 /* count ranges [min, max] -> count (scale, zero point) by the scheme's chooser. s NULL: u8 affine.
  * NOT_FINITE, ARGUMENT: a range that is not finite, or min > max, named by its index. zero_point as
@@ -552,15 +546,16 @@ OCTET_API octet_status octet_dequantize(const octet_context* c, const octet_tens
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
 
-/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have one
- * byte. From 8 bits: quantize(dequantize(q)); from S32: rne(clamp(fl(float(q) * fl(s1/s2)))) + z2.
- */
+/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have
+ * one byte. From 8 bits it is quantize(dequantize(q)); from S32 it is rne(clamp(v)) + z2 with
+ * v = fl(float(q) * fl(s1/s2)). */
 OCTET_API octet_status octet_requantize(const octet_context* c, const octet_tensor* q,
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
 
-/* ---- raw GEMM: y[M,N] = act(a[M,K] * b[N,K]^T + bias); b is packed in the workspace at each call
- * ---------------------- */
+/* ---- raw GEMM ---- */
+
+/* y[M,N] = act(a[M,K] * b[N,K]^T + bias), where b is packed in the workspace at each call. */
 
 OCTET_API octet_status octet_gemm_workspace(const octet_context* c, const octet_gemm_desc* d,
                                             const octet_tensor* a, const octet_tensor* b,
@@ -576,8 +571,7 @@ OCTET_API octet_status octet_gemm(const octet_context* c, const octet_gemm_desc*
                                   const octet_tensor* bias, const octet_tensor* y,
                                   const octet_exec* e, octet_error* err);
 
-/* ---- fake-quantization for training
- * ----------------------------------------------------------------------------------- */
+/* ---- fake-quantization for training ---- */
 
 /* One call of a QAT step: observe x into the running range (unless OCTET_NO_OBSERVE), choose scale
  * and zero point, write y = dequantize(quantize(x)) (unless OCTET_NO_QUANTIZE: y = x, mask 1). y
@@ -599,9 +593,7 @@ OCTET_API octet_status octet_fake_quant_backward(const octet_context* c, const o
                                                  const uint8_t* mask, const octet_tensor* dx,
                                                  const octet_exec* e, octet_error* err);
 
-/* ---- helpers for C
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- helpers for C ---- */
 
 static inline octet_tensor octet_view(octet_type t, const void* p, int32_t rank, int64_t a,
                                       int64_t b, int64_t c, int64_t d) {

@@ -6,6 +6,7 @@
 
 #include "kernels/elementwise/simd.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -94,3 +95,4 @@ class Quantizer {
 
 }  // namespace
 }  // namespace octet
+HWY_AFTER_NAMESPACE();

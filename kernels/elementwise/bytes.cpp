@@ -5,6 +5,7 @@
 // weight zero points.
 #include "kernels/elementwise/simd.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -86,3 +87,5 @@ OCTET_KERNEL int32_t OCTET_ROW(rowsum_s8_s32)(const void* a, size_t n) {
   const uint64_t sum = sum_bytes(static_cast<const uint8_t*>(a), n, 0x80) - 128 * uint64_t{n};
   return static_cast<int32_t>(static_cast<uint32_t>(sum));
 }
+
+HWY_AFTER_NAMESPACE();

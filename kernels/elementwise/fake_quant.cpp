@@ -5,6 +5,7 @@
 // quantization").
 #include "kernels/elementwise/affine.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -55,3 +56,5 @@ using namespace octet;
 
 OCTET_KERNEL void OCTET_ROW(fakequant_f32_f32)(const Run* r) { apply<FakeQuant>(r); }
 OCTET_KERNEL void OCTET_ROW(ste_f32_f32)(const Run* r) { apply<Ste>(r); }
+
+HWY_AFTER_NAMESPACE();

@@ -4,6 +4,7 @@
 // "Dequantize").
 #include "kernels/elementwise/affine.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -40,3 +41,5 @@ OCTET_KERNEL void OCTET_ROW(quantize_f32_s8)(const Run* r) { apply<Quantize<int8
 OCTET_KERNEL void OCTET_ROW(dequantize_u8_f32)(const Run* r) { apply<Dequantize<uint8_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(dequantize_s8_f32)(const Run* r) { apply<Dequantize<int8_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(dequantize_s32_f32)(const Run* r) { apply<Dequantize<int32_t>>(r); }
+
+HWY_AFTER_NAMESPACE();

@@ -6,6 +6,7 @@
 // have a choice, are made +0.
 #include "kernels/elementwise/simd.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -100,3 +101,5 @@ OCTET_KERNEL void OCTET_ROW(minmaxcols_f32_range)(const float* x, size_t rows, p
       narrow_columns(x + j, rows, pitch, kLanes, into + j);
   narrow_columns(x + j, rows, pitch, n - j, into + j);
 }
+
+HWY_AFTER_NAMESPACE();

@@ -4,6 +4,7 @@
 // dequantize; from 32 bits the quotient of both scales arrives as one multiplier.
 #include "kernels/elementwise/affine.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -44,3 +45,5 @@ OCTET_KERNEL void OCTET_ROW(requantize_s32_u8)(const Run* r) {
 OCTET_KERNEL void OCTET_ROW(requantize_s32_s8)(const Run* r) {
   apply<Requantize<int32_t, int8_t>>(r);
 }
+
+HWY_AFTER_NAMESPACE();

@@ -2,7 +2,8 @@
 //
 // What the element-wise kernels share. Each source of this folder is compiled once for each
 // instruction set, with that set's whole flag list and -DOCTET_ISA=<name>; Highway then picks its
-// static target from the flags. Nothing here has external linkage but the kernels themselves.
+// static target from the flags (HWY_BEFORE_NAMESPACE allows, for NEON, the extension that Highway's
+// own functions name and nothing here uses). Only the kernels have external linkage.
 //
 // A kernel body is a loop over whole vectors. The elements that are left over run through the same
 // loop from a copy on the stack, so that not one byte outside the run is touched and the tail has
@@ -26,6 +27,7 @@
 static_assert(HWY_STATIC_TARGET == OCTET_JOIN(OCTET_TARGET_, OCTET_ISA),
               "the compiler flags are not those of OCTET_ISA");
 
+HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
@@ -98,7 +100,7 @@ void apply(const Run* r) {
   if constexpr (Op::kStep == kLanes) {  // the others have no parameters
     if (r->in_step) {
       part.in_scale = stage<kLanes>(r->in_scale, whole, rest, in_scale);
-      part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
+      if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
     }
     if (r->out_step) {
       part.out_inv = stage<kLanes>(r->out_inv, whole, rest, out_inv);
@@ -123,3 +125,4 @@ struct LaneOp {
 
 }  // namespace
 }  // namespace octet
+HWY_AFTER_NAMESPACE();

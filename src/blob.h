@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The packed file's header, little-endian as it lies in memory.
+#pragma once
+
+#include "src/weights.h"
+
+namespace octet {
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed weights are read in place");
+
+constexpr char kBlobMagic[8] = {'O', 'C', 'T', 'E', 'T', 'W', '8', '\n'};
+constexpr uint16_t kBlobMajor = 1;
+enum { kBlobLayoutC16K4 = 1 };
+enum { kBlobMatrix = 1 };
+enum { kBlobHasZero = 1 };
+
+struct BlobHeader {
+  char magic[8];
+  uint16_t major, minor;
+  uint32_t header_bytes;
+  uint64_t total_bytes;
+  uint32_t must, may;    // features a reader must understand, and ones it may ignore
+  uint32_t payload_crc;  // CRC-32C of everything behind the header
+  uint32_t header_crc;   // CRC-32C of the header with this field 0
+  uint32_t layout, kind;
+  uint64_t n, k;
+  // Frozen up to here.
+  uint64_t panel_stride, panels, sums, scale, zero, bias;  // bytes; offsets from the start
+  uint32_t weight_type, bias_type;
+  uint32_t flags;  // kBlobHasZero: under the header's checksum, because kernels rely on it
+  uint32_t reserved;
+};
+static_assert(offsetof(BlobHeader, panel_stride) == 64 && sizeof(BlobHeader) == 128);
+
+WeightsView view_blob(const void* blob);
+// Computes both checksums of a blob whose header and payload are complete.
+void seal_blob(void* blob);
+
+}  // namespace octet

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is decided at create: types, bounds, exactness, kernels, column arrays.
+#include "src/linear.h"
+
+#include <math.h>
+
+namespace octet {
+
+namespace {
+
+constexpr float kInf = __builtin_inff();
+
+bool normal(float x) { return x >= 0x1p-126f && x < kInf; }
+bool finite(float x) { return x - x == 0; }
+
+// docs/numerics.md, "Activations": bounds of the integers or of the floats.
+octet_status read_activation(octet_error* err, const LinearSpec& s, Linear* l) {
+  char field[64];
+  const auto name = [&](const char* suffix) {
+    Text text(field, sizeof field);
+    text.add("%s.%s", s.desc_name, suffix);
+    text.finish();
+    return field;
+  };
+  if (s.act < OCTET_ACT_NONE || s.act > OCTET_CLAMP)
+    return fail_enum(err, name("act"), s.act,
+                     "OCTET_ACT_NONE, OCTET_RELU, OCTET_RELU6, OCTET_CLAMP");
+  if (s.act == OCTET_CLAMP) {
+    if (!finite(s.lo) || !finite(s.hi))
+      return fail(err, OCTET_ERR_NOT_FINITE, "%s.lo is %g and hi is %g; both must be finite.",
+                  s.desc_name, static_cast<double>(s.lo), static_cast<double>(s.hi));
+    if (s.lo > s.hi)
+      return fail(err, OCTET_ERR_ARGUMENT, "%s.lo is %g, above hi = %g; exchange them.",
+                  s.desc_name, static_cast<double>(s.lo), static_cast<double>(s.hi));
+  } else if (s.lo != 0 || s.hi != 0) {
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "%s.lo is %g and hi is %g, but both belong to OCTET_CLAMP; leave them 0.",
+                s.desc_name, static_cast<double>(s.lo), static_cast<double>(s.hi));
+  }
+  if (s.out.type == OCTET_S32) {
+    if (s.act != OCTET_ACT_NONE)
+      return fail(err, OCTET_ERR_ARGUMENT, "%s is %d, but S32 output has no activation; use 0.",
+                  name("act"), s.act);
+    return OCTET_OK;
+  }
+  // Sums with +0 turn a bound of -0 into +0: minimum and maximum of zeros then agree everywhere.
+  const float low = s.act == OCTET_CLAMP ? s.lo + 0.0f : 0.0f;
+  const float high = s.act == OCTET_CLAMP ? s.hi + 0.0f : 6.0f;
+  const bool has_low = s.act != OCTET_ACT_NONE;
+  const bool has_high = s.act == OCTET_RELU6 || s.act == OCTET_CLAMP;
+  if (s.out.type == OCTET_F32) {
+    l->flo = has_low ? low : -kInf;
+    l->fhi = has_high ? high : kInf;
+    return OCTET_OK;
+  }
+  const int32_t qmin = type_min(s.out.type), qmax = type_max(s.out.type);
+  const float inverse = 1.0f / s.out.scale;
+  const auto quantize = [&](float x) {
+    float v = x * inverse;
+    const float below = static_cast<float>(qmin - s.out.zero_point);
+    const float above = static_cast<float>(qmax - s.out.zero_point);
+    v = v > below ? v : below;
+    v = v < above ? v : above;
+    return static_cast<int32_t>(rintf(v)) + s.out.zero_point;
+  };
+  l->lo = qmin;
+  l->hi = qmax;
+  if (has_low) l->lo = quantize(low);
+  if (has_high) l->hi = quantize(high);
+  return OCTET_OK;
+}
+
+octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
+  if (s.numerics < OCTET_NUMERICS_TORCH || s.numerics > OCTET_NUMERICS_TFLITE_SINGLE)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "%s.numerics is %d, which is no known value; use OCTET_NUMERICS_TORCH.",
+                s.desc_name, s.numerics);
+  if (s.numerics != OCTET_NUMERICS_TORCH)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "%s.numerics is %d; this release has OCTET_NUMERICS_TORCH only.", s.desc_name,
+                s.numerics);
+  OCTET_TRY(check_type(err, s.in_name, s.in.type, kQ8Types | type_bit(OCTET_F32)));
+  OCTET_TRY(check_type(err, s.out_name, s.out.type,
+                       kQ8Types | type_bit(OCTET_F32) | type_bit(OCTET_S32)));
+  const auto check_zero = [&](const char* name, const octet_qtype& t) {
+    if (t.zero_point < type_min(t.type) || t.zero_point > type_max(t.type))
+      return fail(err, OCTET_ERR_ARGUMENT, "%s.zero_point is %d; it must lie within [%d, %d].",
+                  name, t.zero_point, type_min(t.type), type_max(t.type));
+    return octet_status{OCTET_OK};
+  };
+  const auto check_no_qparams = [&](const char* name, const octet_qtype& t) {
+    if (t.scale != 0 || t.zero_point != 0)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s has scale %g and zero point %d, but its type %s has none; leave both 0.",
+                  name, static_cast<double>(t.scale), t.zero_point, type_name(t.type));
+    return octet_status{OCTET_OK};
+  };
+  if (s.in.type == OCTET_F32) {
+    OCTET_TRY(check_no_qparams(s.in_name, s.in));
+    if (s.out.type != OCTET_F32)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.type is %s, but a dynamic layer (F32 in) has F32 output; quantize it after.",
+                  s.out_name, type_name(s.out.type));
+  } else {
+    if (s.dynamic)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.dynamic must be NULL where the input is %s; it belongs to F32 input.",
+                  s.desc_name, type_name(s.in.type));
+    if (s.in.scale == 0) {
+      if (s.in.zero_point)
+        return fail(err, OCTET_ERR_ARGUMENT,
+                    "%s.zero_point is %d with scale 0; with scale 0 both come with each call.",
+                    s.in_name, s.in.zero_point);
+    } else {
+      OCTET_TRY(check_scale(err, "octet_qtype.scale of the input,", 0, s.in.scale));
+      OCTET_TRY(check_zero(s.in_name, s.in));
+    }
+  }
+  if (is_q8(s.out.type)) {
+    OCTET_TRY(check_scale(err, "octet_qtype.scale of the output,", 0, s.out.scale));
+    OCTET_TRY(check_zero(s.out_name, s.out));
+  } else {
+    OCTET_TRY(check_no_qparams(s.out_name, s.out));
+  }
+  l->in = s.in;
+  l->out = s.out;
+  l->q_type = s.in.type;
+  if (s.in.type != OCTET_F32) {
+    l->input = s.in.scale == 0 ? Input::kCall : Input::kStatic;
+    return OCTET_OK;
+  }
+  OCTET_TRY(resolve_scheme(err, s.dynamic, Place::kDynamic, 0, &l->scheme));
+  l->q_type = l->scheme.type;
+  l->input = l->scheme.granularity == OCTET_PER_ROW ? Input::kDynamicRow : Input::kDynamicTensor;
+  return OCTET_OK;
+}
+
+octet_status check_bias(octet_error* err, const Linear& l) {
+  if (l.w.bias_type == OCTET_S32 && l.input != Input::kStatic)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "The weights have an S32 bias, whose unit is in.scale * scale[n]; it needs an "
+                "activation scale given at create. Use an F32 bias.");
+  if (l.w.bias_type == OCTET_F32 && l.out.type == OCTET_S32)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "The weights have an F32 bias, which S32 output cannot hold; use an S32 bias or none.");
+  return OCTET_OK;
+}
+
+}  // namespace
+
+// docs/numerics.md, "Accumulator": judged by the types, never by the data.
+octet_status check_exact(octet_error* err, const Linear& l) {
+  const int64_t x =
+      l.input == Input::kStatic && l.q_type == OCTET_S8 && l.in.zero_point == 0 ? 128 : 255;
+  const int64_t w = l.w.has_zero ? 255 : 128;
+  int64_t bias = 0;
+  if (l.w.bias_type == OCTET_S32 && l.w.bias)
+    for (int64_t n = 0; n < l.w.n; ++n) {
+      const int64_t b = static_cast<const int32_t*>(l.w.bias)[n];
+      if ((b < 0 ? -b : b) > bias) bias = b < 0 ? -b : b;
+    }
+  const int64_t limit = (int64_t{INT32_MAX} - bias) / (x * w);
+  if (l.w.k <= limit) return OCTET_OK;
+  return fail(
+      err, OCTET_ERR_INEXACT,
+      "K is %lld, but an int32 accumulator of these types is exact up to K = %lld only; split "
+      "K and add the parts.",
+      static_cast<long long>(l.w.k), static_cast<long long>(limit < 0 ? 0 : limit));
+}
+
+octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
+                            const LinearSpec& spec, Linear* out) {
+  Linear l = {};
+  l.w = w;
+  OCTET_TRY(read_types(err, spec, &l));
+  OCTET_TRY(read_activation(err, spec, &l));
+  OCTET_TRY(check_bias(err, l));
+  OCTET_TRY(check_exact(err, l));
+  const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
+  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, &l.table));
+  l.form = l.table.rows[0]->in;
+  if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
+  l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
+  l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
+  l.rowsum = kernel<RowSumFn>(c, kRowSum, l.q_type, OCTET_S32);
+  if (l.dynamic()) {
+    // Quantized straight into the tiles' form where that is a byte: only the range moves.
+    const octet_type q = l.form == OCTET_S16 ? l.q_type : l.form;
+    l.quantize = kernel<RunFn>(c, kQuantize, OCTET_F32, q);
+    l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
+    l.rowsum = kernel<RowSumFn>(c, kRowSum, q, OCTET_S32);
+  }
+  *out = l;
+  return OCTET_OK;
+}
+
+size_t columns_bytes(const WeightsView& w) { return static_cast<size_t>(w.n16()) * 12; }
+
+Columns columns_at(const WeightsView& w, void* block) {
+  const size_t n16 = static_cast<size_t>(w.n16());
+  Columns c;
+  c.ibias = static_cast<int32_t*>(block);
+  c.fbias = reinterpret_cast<float*>(c.ibias + n16);
+  c.mult = c.fbias + n16;
+  return c;
+}
+
+octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_t zero,
+                          const Columns& to) {
+  const WeightsView& w = l.w;
+  const bool q8 = is_q8(l.out.type);
+  const uint32_t za = static_cast<uint32_t>(zero + l.shift);
+  for (int64_t n = 0; n < w.n16(); ++n) {
+    uint32_t start = 0 - za * static_cast<uint32_t>(w.sums[n]);
+    if (w.bias_type == OCTET_S32)
+      start += static_cast<uint32_t>(static_cast<const int32_t*>(w.bias)[n]);
+    to.ibias[n] = static_cast<int32_t>(start);
+    const float product = scale * w.scale[n];
+    const float bias = w.bias_type == OCTET_F32 ? static_cast<const float*>(w.bias)[n] : 0.0f;
+    to.mult[n] = q8 ? product / l.out.scale : product;
+    to.fbias[n] = q8 ? bias / product : bias;
+    if (n >= w.n || l.out.type == OCTET_S32) {
+      to.mult[n] = 1;  // padding, and s32 out, which has no scale
+      to.fbias[n] = 0;
+      continue;
+    }
+    if (!normal(to.mult[n]))
+      return fail(
+          err, OCTET_ERR_ARGUMENT,
+          "The multiplier of channel %lld, input scale %g * weight scale %g / output scale %g, "
+          "is no normal number; choose scales closer to each other.",
+          static_cast<long long>(n), static_cast<double>(scale), static_cast<double>(w.scale[n]),
+          static_cast<double>(l.out.scale));
+    if (!finite(to.fbias[n]))
+      return fail(err, OCTET_ERR_NOT_FINITE,
+                  "The bias of channel %lld, %g, divided by its scale %g is not finite.",
+                  static_cast<long long>(n), static_cast<double>(bias),
+                  static_cast<double>(product));
+  }
+  return OCTET_OK;
+}
+
+octet_status check_call_qparams(octet_error* err, const char* name, const octet_qparams* q,
+                                octet_type type, int64_t rows) {
+  if (!q)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "%s.q is NULL, but this op was made with scale 0: give its qparams with each call.",
+                name);
+  if (q->count != 1 && q->count != rows)
+    return fail(err, OCTET_ERR_ARGUMENT, "%s.q->count is %lld; it must be 1 or the %lld rows.",
+                name, static_cast<long long>(q->count), static_cast<long long>(rows));
+  int32_t axis, qmin, qmax;
+  octet_qparams flat = *q;
+  flat.axis = 0;
+  return check_qparams(err, name, &flat, type, 1, &flat.count, &axis, &qmin, &qmax);
+}
+
+}  // namespace octet

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// y = act(x * w^T + bias) on packed weights: what octet_linear_create and octet_gemm share. A
+// Linear is plain data: how the activations arrive, what comes out, which kernels do it. Its column
+// arrays (start, bias term, multiplier; docs/numerics.md) lie in the op when the activation scale
+// is known at create, else in the workspace of each call.
+#pragma once
+
+#include "src/scheme.h"
+#include "src/select.h"
+#include "src/weights.h"
+
+namespace octet {
+
+enum class Input {
+  kStatic,        // scale and zero point known at create
+  kCall,          // q8 with qparams that come with each call, one or one for each row
+  kDynamicRow,    // F32, quantized row by row
+  kDynamicTensor  // F32, one scale for the whole call
+};
+
+struct Columns {
+  int32_t* ibias;
+  float* fbias;
+  float* mult;
+};
+
+struct Linear {
+  WeightsView w;
+  Input input;
+  octet_qtype in, out;
+  ResolvedScheme scheme;  // dynamic input
+  octet_type q_type;      // integers of the activations before they take the tiles' form
+  int32_t form;           // what the tiles read: U8, S8 or S16 (widened)
+  int32_t shift;          // operand integer minus activation integer: 0, 128 or -128
+  int32_t lo, hi;         // q8 out
+  float flo, fhi;         // f32 out
+  GemmTable table;
+  RunFn *quantize, *flip, *widen;
+  RangeFn* minmax;
+  RowSumFn* rowsum;
+  const Columns* fixed;  // kStatic: filled at create
+
+  bool dynamic() const { return input == Input::kDynamicRow || input == Input::kDynamicTensor; }
+  // The activations are rewritten into the workspace before the tiles read them.
+  bool packs_a() const { return dynamic() || form != static_cast<int32_t>(q_type); }
+};
+
+// What a layer is asked for, before anything is decided.
+struct LinearSpec {
+  octet_qtype in, out;
+  const octet_scheme* dynamic;
+  int32_t act;
+  float lo, hi;
+  int32_t numerics;
+  const char* in_name;   // "octet_linear_desc.in" or "a"
+  const char* out_name;  // for the sentences
+  const char* desc_name;
+};
+
+// Checks types, ranges and exactness, finds the kernels. w may be a shape without data.
+octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
+                            const LinearSpec& spec, Linear* out);
+
+// INEXACT when K is so large that an accumulator could wrap; judged by types, zero points and bias.
+octet_status check_exact(octet_error* err, const Linear& l);
+
+// Fills columns for one activation scale. ARGUMENT or NOT_FINITE, naming the channel, when a
+// product leaves the domain.
+octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_t zero,
+                          const Columns& to);
+
+size_t columns_bytes(const WeightsView& w);  // all three, one block
+Columns columns_at(const WeightsView& w, void* block);
+
+// rows: the product of x's leading dims.
+size_t linear_workspace(const Linear& l, int64_t rows);
+
+// x: [..., K] with x.q for kCall; y: [..., N]; both checked. The workspace holds linear_workspace
+// bytes.
+octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l, const View& x,
+                        const View& y, const Exec& exec, void* workspace);
+
+// The qparams of a kCall input against the rows of this call.
+octet_status check_call_qparams(octet_error* err, const char* name, const octet_qparams* q,
+                                octet_type type, int64_t rows);
+
+}  // namespace octet

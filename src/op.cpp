@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// octet_linear_create and the verbs that serve every layer: infer, workspace, run, plan, describe.
+#include "src/op.h"
+
+#include "src/fpenv.h"
+
+namespace octet {
+
+octet_status check_workspace(octet_error* err, const Exec& exec, size_t need, const View& x,
+                             const View& y) {
+  if (!need) return OCTET_OK;
+  if (exec.e.workspace_bytes < need)
+    return fail_too_small(err, "octet_exec.workspace", exec.e.workspace_bytes, need);
+  if (!exec.e.workspace)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_exec.workspace is NULL, but workspace_bytes is %zu.",
+                exec.e.workspace_bytes);
+  View w = {};
+  w.data = static_cast<char*>(exec.e.workspace);
+  w.rank = 1;
+  w.item = 1;
+  w.strides[0] = 1;
+  w.dims[0] = w.count = static_cast<int64_t>(need);
+  OCTET_TRY(check_overlap(err, "octet_exec.workspace", w, "the input", x, false));
+  return check_overlap(err, "octet_exec.workspace", w, "the output", y, false);
+}
+
+namespace {
+
+int64_t row_count(const View& x) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x.rank; ++i) rows *= x.dims[i];
+  return rows;
+}
+
+// in[0] of a linear op; with kShapeOnly its data and qparams are not looked at.
+octet_status read_input(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
+                        uint32_t options, View* x) {
+  if (!in || n_in != 1)
+    return fail(err, OCTET_ERR_ARGUMENT, "in has %zu tensors; a linear op takes 1.", in ? n_in : 0);
+  OCTET_TRY(read_tensor(err, "in[0]", in, type_bit(o.linear.in.type), options, x));
+  if (x->rank < 1 || x->inner() != o.linear.w.k)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "in[0] has %lld elements in its last dim; the weights have K = %lld.",
+                static_cast<long long>(x->rank ? x->inner() : 0),
+                static_cast<long long>(o.linear.w.k));
+  if (options & kShapeOnly) return OCTET_OK;
+  if (o.linear.input == Input::kCall)
+    return check_call_qparams(err, "in[0]", x->q, x->type, row_count(*x));
+  if (x->q)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "in[0].q is given, but this op has its input's qparams from create; leave it NULL.");
+  return OCTET_OK;
+}
+
+octet_status read_output(octet_error* err, const octet_op& o, const octet_tensor* out, size_t n_out,
+                         const View& x, View* y) {
+  if (!out || n_out != 1)
+    return fail(err, OCTET_ERR_ARGUMENT, "out has %zu tensors; a linear op gives 1.",
+                out ? n_out : 0);
+  OCTET_TRY(read_tensor(err, "out[0]", out, type_bit(o.linear.out.type), kOutput, y));
+  if (y->q)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "out[0].q is given, but this op has its output's qparams from create; leave it NULL.");
+  if (y->rank != x.rank)
+    return fail(err, OCTET_ERR_ARGUMENT, "out[0].rank is %d; it must be that of in[0], %d.",
+                y->rank, x.rank);
+  for (int i = 0; i < x.rank; ++i) {
+    const int64_t want = i + 1 < x.rank ? x.dims[i] : o.linear.w.n;
+    if (y->dims[i] != want)
+      return fail(err, OCTET_ERR_ARGUMENT, "out[0].dims[%d] is %lld; it must be %lld.", i,
+                  static_cast<long long>(y->dims[i]), static_cast<long long>(want));
+  }
+  return check_overlap(err, "out[0]", *y, "in[0]", x, false);
+}
+
+__attribute__((noinline)) octet_status create(const octet_context* c, const octet_linear_desc& d,
+                                              octet_op** out, octet_error* err) {
+  const octet_weights& w = *d.weights;
+  Linear l;
+  const LinearSpec spec = {d.in,
+                           d.out,
+                           d.dynamic,
+                           d.act,
+                           d.lo,
+                           d.hi,
+                           d.numerics,
+                           "octet_linear_desc.in",
+                           "octet_linear_desc.out",
+                           "octet_linear_desc"};
+  OCTET_TRY(prepare_linear(err, *c, w.view, spec, &l));
+  if (!w.shape_only)
+    for (int64_t n = 0; n < w.view.n; ++n)
+      OCTET_TRY(check_scale(err, "The weights' scale", n, w.view.scale[n]));
+  const bool fixed = l.input == Input::kStatic && !w.shape_only;
+  const size_t bytes = fixed ? columns_bytes(w.view) : 0;
+  void* block = nullptr;
+  if (fixed) {
+    block = allocate(*c, bytes);
+    if (!block) return fail_memory(err, bytes);
+    if (const octet_status status =
+            fill_columns(err, l, l.in.scale, l.in.zero_point, columns_at(w.view, block))) {
+      release(*c, block, bytes);
+      return status;
+    }
+  }
+  octet_op* o = make_handle<octet_op>(*c);
+  if (!o) {
+    release(*c, block, bytes);
+    return fail_memory(err, sizeof *o);
+  }
+  retain(c);
+  retain(&w);
+  o->context = c;
+  o->weights = &w;
+  o->linear = l;
+  o->block = block;
+  o->block_bytes = bytes;
+  if (fixed) {
+    o->columns = columns_at(w.view, block);
+    o->linear.fixed = &o->columns;
+  }
+  *out = o;
+  return OCTET_OK;
+}
+
+__attribute__((noinline)) octet_status run(const octet_op& o, const octet_tensor* in, size_t n_in,
+                                           const octet_tensor* out, size_t n_out,
+                                           const octet_exec* exec, octet_error* err) {
+  View x, y;
+  Exec e;
+  OCTET_TRY(read_exec(err, exec, &e));
+  OCTET_TRY(read_input(err, o, in, n_in, 0, &x));
+  OCTET_TRY(read_output(err, o, out, n_out, x, &y));
+  if (o.weights->shape_only)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "The weights were made with OCTET_SHAPE_ONLY: this op can be planned, not run.");
+  OCTET_TRY(check_workspace(err, e, linear_workspace(o.linear, row_count(x)), x, y));
+  return run_linear(err, *o.context, o.linear, x, y, e, e.e.workspace);
+}
+
+struct Shape {
+  int64_t m, n, k;
+};
+
+const char* bound_of(const Shape& s) {
+  const double macs =
+      static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  const double bytes = static_cast<double>(s.m) * static_cast<double>(s.k) +
+                       static_cast<double>(s.n) * static_cast<double>(s.k);
+  if (macs < 4096) return "call overhead";
+  if (s.m < 8 && macs < bytes * 8) return "bandwidth of the weights";
+  if (s.k <= 64) return "epilogue";
+  return "compute";
+}
+
+struct Planned {
+  octet_plan plan;
+  GemmPlan gemm;
+  Shape shape;
+};
+
+octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
+                       const octet_exec* exec, Planned* out) {
+  View x;
+  Exec e;
+  OCTET_TRY(read_exec(err, exec, &e));
+  OCTET_TRY(read_input(err, o, in, n_in, kShapeOnly, &x));
+  const Linear& l = o.linear;
+  const octet_context& c = *o.context;
+  Planned p = {};
+  p.shape = {row_count(x), l.w.n, l.w.k};
+  octet_plan& r = p.plan;
+  r.workspace_bytes = linear_workspace(l, p.shape.m);
+  r.state_bytes = sizeof(octet_op) + o.block_bytes;
+  r.weight_bytes = o.weights->bytes;
+  r.threads = e.e.parallel_for ? e.e.max_threads : 1;
+  r.kernel = r.isa = r.bound = r.why = "";
+  if (!p.shape.m || !p.shape.n) {
+    r.why = "the output has no element";
+    *out = p;
+    return OCTET_OK;
+  }
+  OCTET_TRY(select_gemm(err, c, l.table, p.shape.m, e.e.max_threads, e.e.plan, &p.gemm));
+  const Row& row = *p.gemm.main;
+  if (row.isa == kIsaScalar) r.flags |= OCTET_PLAN_REFERENCE;
+  if (l.packs_a()) r.flags |= OCTET_PLAN_PACKS_A;
+  r.kernel = row.name;
+  r.isa = isa_name(row.isa);
+  r.bound = bound_of(p.shape);
+  r.candidates = count_candidates(l.table, p.shape.m);
+  r.why = e.e.plan                ? "octet_exec.plan asks for it"
+          : l.table.forced        ? "forced by the context"
+          : r.candidates == 1     ? "the only candidate"
+          : row.isa == kIsaScalar ? "reference code, as allowed"
+                                  : "fewest modelled cycles";
+  r.mr = row.mr;
+  r.nr = row.nr;
+  r.kr = row.kr;
+  r.mc = static_cast<int32_t>(p.gemm.mc);
+  r.nc = static_cast<int32_t>(p.gemm.nc);
+  r.kc = static_cast<int32_t>(l.w.k);
+  *out = p;
+  return OCTET_OK;
+}
+
+octet_status check_op(octet_error* err, const octet_op* o) {
+  return o ? octet_status{OCTET_OK} : fail(err, OCTET_ERR_ARGUMENT, "o is NULL; pass an op.");
+}
+
+const char* input_name(Input i) {
+  switch (i) {
+    case Input::kStatic:
+      return "static";
+    case Input::kCall:
+      return "static, qparams with each call";
+    case Input::kDynamicRow:
+      return "dynamic, per row";
+    case Input::kDynamicTensor:
+      return "dynamic, per tensor";
+  }
+  return "";
+}
+
+}  // namespace
+
+}  // namespace octet
+
+using namespace octet;
+
+octet_status octet_linear_create(const octet_context* c, const octet_linear_desc* desc,
+                                 octet_op** out, octet_error* err) {
+  if (!c) return fail(err, OCTET_ERR_ARGUMENT, "c is NULL; pass a context.");
+  if (!desc) return fail(err, OCTET_ERR_ARGUMENT, "d is NULL; pass an octet_linear_desc.");
+  if (!out) return fail(err, OCTET_ERR_ARGUMENT, "out is NULL; pass where the op goes.");
+  octet_linear_desc d;
+  OCTET_TRY(read_struct(err, "octet_linear_desc", desc, sizeof d, &d));
+  if (d.flags & OCTET_RESIDUAL)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.flags has OCTET_RESIDUAL, which this release does not have; add "
+                "after the op.");
+  if (d.flags) return fail_flags(err, "octet_linear_desc.flags", d.flags, "OCTET_RESIDUAL");
+  if (!d.weights)
+    return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.weights is NULL; pass packed weights.");
+  if (d.lut)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.lut must be NULL: tables are not in this release.");
+  if (d.residual.type || d.residual.scale != 0 || d.residual.zero_point)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.residual must be all 0: residuals are not in this release.");
+  if (d.expect || d.expects)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.expect must be NULL and expects 0 in this release.");
+  for (int i = 0; i < 3; ++i)
+    if (d.reserved[i])
+      return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.reserved[%d] is %d; it must be 0.", i,
+                  d.reserved[i]);
+  const FpGuard guard;
+  return create(c, d, out, err);
+}
+
+octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_in,
+                            octet_tensor* out, size_t n_out, octet_error* err) {
+  OCTET_TRY(check_op(err, o));
+  View x;
+  OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
+  if (!out || n_out != 1)
+    return fail(err, OCTET_ERR_ARGUMENT, "out has %zu tensors; a linear op gives 1.",
+                out ? n_out : 0);
+  out->type = o->linear.out.type;
+  out->rank = x.rank;
+  for (int i = 0; i < 6; ++i) {
+    out->dims[i] = i + 1 < x.rank ? x.dims[i] : i + 1 == x.rank ? o->linear.w.n : 0;
+    out->strides[i] = 0;
+  }
+  return OCTET_OK;
+}
+
+octet_status octet_op_workspace(const octet_op* o, const octet_tensor* in, size_t n_in,
+                                const octet_exec* e, size_t* bytes, octet_error* err) {
+  OCTET_TRY(check_op(err, o));
+  if (!bytes) return fail(err, OCTET_ERR_ARGUMENT, "bytes is NULL; pass where the size goes.");
+  View x;
+  Exec exec;
+  OCTET_TRY(read_exec(err, e, &exec));
+  OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
+  *bytes = linear_workspace(o->linear, row_count(x));
+  return OCTET_OK;
+}
+
+octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in,
+                          const octet_tensor* out, size_t n_out, const octet_exec* e,
+                          octet_error* err) {
+  OCTET_TRY(check_op(err, o));
+  const FpGuard guard;
+  return run(*o, in, n_in, out, n_out, e, err);
+}
+
+octet_status octet_op_plan(const octet_op* o, const octet_tensor* in, size_t n_in,
+                           const octet_exec* e, octet_plan* p, octet_error* err) {
+  OCTET_TRY(check_op(err, o));
+  if (!p) return fail(err, OCTET_ERR_ARGUMENT, "p is NULL; pass an octet_plan.");
+  octet_plan given;
+  OCTET_TRY(read_struct(err, "octet_plan", p, sizeof given, &given));
+  const FpGuard guard;
+  Planned planned;
+  OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
+  planned.plan.struct_size = p->struct_size;
+  memcpy(p, &planned.plan, sizeof planned.plan);
+  return OCTET_OK;
+}
+
+octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t n_in,
+                               const octet_exec* e, char* json, size_t cap, size_t* need,
+                               octet_error* err) {
+  OCTET_TRY(check_op(err, o));
+  if (!json && cap)
+    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
+  const FpGuard guard;
+  Planned planned;
+  OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
+  const octet_plan& p = planned.plan;
+  const Linear& l = o->linear;
+  for (int pass = 0; pass < 2; ++pass) {
+    Text t(json, pass ? cap : 0);
+    t.add(
+        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"out\":\"%s\",\"m\":%lld,\"n\":%lld,"
+        "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
+        "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
+        input_name(l.input), type_name(l.in.type), type_name(l.out.type),
+        static_cast<long long>(planned.shape.m), static_cast<long long>(l.w.n),
+        static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr, p.kr, p.mc, p.nc, p.kc,
+        p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
+        p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
+    t.add(
+        "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","
+        "\"why\":\"%s\",\"candidates\":%d,\"kernels\":[",
+        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates);
+    bool first = true;
+    for (int w = 4; w > 0; --w) {
+      const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];
+      if (!full) continue;
+      t.add("%s\"%s\"", first ? "" : ",", full->name);
+      first = false;
+      if (edge != full && planned.shape.m % full->mr) t.add(",\"%s\"", edge->name);
+    }
+    t.put("]}");
+    const size_t bytes = t.finish();
+    if (pass) break;
+    if (json && cap < bytes) return fail_too_small(err, "json", cap, bytes);
+    if (need) *need = bytes;
+    if (!json) return OCTET_OK;
+  }
+  return OCTET_OK;
+}
+
+void octet_op_destroy(octet_op* o) {
+  if (!o || o->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  octet_context* c = const_cast<octet_context*>(o->context);
+  octet_weights* w = const_cast<octet_weights*>(o->weights);
+  release(*c, o->block, o->block_bytes);
+  o->~octet_op();
+  release(*c, o, sizeof *o);
+  octet_weights_destroy(w);
+  octet_context_destroy(c);
+}

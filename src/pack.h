@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a caller's weights to packed ones: check everything, then write. Packing is a pure function
+// of the source; a failure leaves the target as it was.
+#pragma once
+
+#include "src/scheme.h"
+#include "src/weights.h"
+
+namespace octet {
+
+struct WeightsSource {
+  View source;  // [n,k], F32 or S8, any strides
+  int64_t n, k;
+  bool shape_only;
+  bool lean;
+  ResolvedScheme scheme;   // F32 source
+  bool per_channel;        // F32 source: a scale for each row; S8 source: q has n scales
+  const octet_qparams* q;  // S8 source
+  bool has_bias;
+  View bias;
+
+  // The shape with nothing behind it, for planning.
+  WeightsView shape_view() const;
+};
+
+octet_status check_finite_bias(octet_error* err, const char* name, const View& bias);
+
+enum { kAllowShapeOnly = 1, kShapeSuffices = 2 };
+octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc, uint32_t options,
+                               WeightsSource* out);
+
+// blob: blob_layout().total bytes, 64-byte aligned. seal: with checksums, to be kept.
+octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSource& s, void* blob,
+                       const Exec& exec, bool seal);
+
+}  // namespace octet

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/scheme.h"
+
+#include "src/tensor.h"
+
+namespace octet {
+namespace {
+
+constexpr uint32_t kKnownFlags =
+    OCTET_SYMMETRIC | OCTET_NARROW | OCTET_REDUCE_RANGE | OCTET_POW2 | OCTET_DIVIDE;
+
+octet_scheme recommended(Place place) {
+  octet_scheme s = {};
+  s.struct_size = sizeof s;
+  s.type = OCTET_U8;
+  if (place == Place::kWeights) {
+    s.type = OCTET_S8;
+    s.flags = OCTET_SYMMETRIC | OCTET_NARROW;
+  }
+  return s;
+}
+
+octet_status check_type(octet_error* err, Place place, octet_type type) {
+  if (type <= 0 || type > OCTET_S2)
+    return fail_enum(err, "octet_scheme.type", type, "OCTET_U8, OCTET_S8");
+  const bool q4 = place == Place::kFakeQuant && (type == OCTET_U4 || type == OCTET_S4);
+  const bool q8 = type == OCTET_S8 || (type == OCTET_U8 && place != Place::kWeights);
+  if (q4 || q8) return OCTET_OK;
+  return fail_unsupported(err, "octet_scheme.type", type,
+                          place == Place::kWeights     ? "OCTET_S8 (2) for weights"
+                          : place == Place::kFakeQuant ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) "
+                                                         "or OCTET_S4 (6)"
+                                                       : "OCTET_U8 (1) or OCTET_S8 (2)");
+}
+
+octet_status check_granularity(octet_error* err, Place place, int32_t* granularity) {
+  const int32_t g = *granularity;
+  if (g < 0 || g > OCTET_PER_SAMPLE)
+    return fail_enum(err, "octet_scheme.granularity", g,
+                     "OCTET_PER_TENSOR, OCTET_PER_CHANNEL, OCTET_PER_ROW");
+  if (g == OCTET_PER_GROUP || g == OCTET_PER_SAMPLE)
+    return fail_unsupported(err, "octet_scheme.granularity", g,
+                            "OCTET_PER_TENSOR, OCTET_PER_CHANNEL or OCTET_PER_ROW");
+  if (place == Place::kRanges) return OCTET_OK;  // a range is a range, whatever it was taken over
+  const int32_t refused = place == Place::kDynamic ? OCTET_PER_CHANNEL : OCTET_PER_ROW;
+  if (g == refused)
+    return fail(err, OCTET_ERR_ARGUMENT, "octet_scheme.granularity is %s here; use %s.",
+                g == OCTET_PER_ROW ? "OCTET_PER_ROW, which belongs to dynamic layers,"
+                                   : "OCTET_PER_CHANNEL, which belongs to weights,",
+                g == OCTET_PER_ROW ? "OCTET_PER_TENSOR or OCTET_PER_CHANNEL"
+                                   : "OCTET_PER_ROW or OCTET_PER_TENSOR");
+  if (g == OCTET_GRANULARITY_DEFAULT && place != Place::kObserver)
+    *granularity = place == Place::kWeights   ? OCTET_PER_CHANNEL
+                   : place == Place::kDynamic ? OCTET_PER_ROW
+                                              : OCTET_PER_TENSOR;
+  return OCTET_OK;
+}
+
+// What is of a later release, of another chooser or out of bounds, but for type and granularity.
+octet_status check_rest(octet_error* err, const octet_scheme& s) {
+  if (s.flags & OCTET_ROUND_AWAY)
+    return fail(
+        err, OCTET_ERR_UNSUPPORTED,
+        "octet_scheme.flags has OCTET_ROUND_AWAY, which this release does not have; leave it "
+        "out to round ties to even.");
+  if (s.flags & ~kKnownFlags)
+    return fail_flags(
+        err, "octet_scheme.flags", s.flags & ~kKnownFlags,
+        "OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE");
+  if (s.group)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_scheme.group is %lld; groups are not in this release: leave it 0.",
+                static_cast<long long>(s.group));
+  if (s.chooser < 0 || s.chooser > OCTET_CHOOSE_TORCH_FLOAT)
+    return fail_enum(err, "octet_scheme.chooser", s.chooser,
+                     "OCTET_CHOOSE_OCTET, _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM, _ONNX");
+  if (s.chooser > OCTET_CHOOSE_ONNX)
+    return fail_unsupported(err, "octet_scheme.chooser", s.chooser,
+                            "OCTET_CHOOSE_OCTET (0), _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM "
+                            "or _ONNX (4)");
+  if (s.range < 0 || s.range > OCTET_RANGE_L2)
+    return fail_enum(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED");
+  if (s.range != OCTET_RANGE_OBSERVED)
+    return fail_unsupported(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED (0)");
+  if (s.percentile != 0 || s.start_bin || s.stride)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_scheme.percentile, start_bin and stride are %g, %d and %d; they belong to "
+                "range methods that this release does not have: leave them 0.",
+                static_cast<double>(s.percentile), s.start_bin, s.stride);
+  if (s.reserved)
+    return fail(err, OCTET_ERR_ARGUMENT, "octet_scheme.reserved is %d; it must be 0.", s.reserved);
+  if (s.eps != s.eps || s.eps - s.eps != 0)
+    return fail(err, OCTET_ERR_NOT_FINITE,
+                "octet_scheme.eps is %g; it must be 0 or within [2^-60, 2^60].",
+                static_cast<double>(s.eps));
+  if (s.eps != 0 && !scale_in_domain(s.eps))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.eps is %g; it must be 0 or within [2^-60, 2^60].",
+                static_cast<double>(s.eps));
+  const bool has_eps = s.chooser == OCTET_CHOOSE_OCTET || s.chooser == OCTET_CHOOSE_TORCH_OBSERVER;
+  if (s.eps != 0 && !has_eps)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "octet_scheme.eps is %g, but chooser %d has a smallest scale of its own; leave it 0.",
+        static_cast<double>(s.eps), s.chooser);
+  const bool has_pow2 = s.chooser != OCTET_CHOOSE_TORCH_OBSERVER && s.chooser != OCTET_CHOOSE_ONNX;
+  if ((s.flags & OCTET_POW2) && !has_pow2)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.flags has OCTET_POW2, which chooser %d does not know; use "
+                "OCTET_CHOOSE_OCTET, _TORCH_NATIVE or _TORCH_FBGEMM.",
+                s.chooser);
+  return OCTET_OK;
+}
+
+int32_t halve(int32_t v, bool truncate) { return truncate ? v / 2 : v >> 1; }
+
+// The integers in force: the type's (or bits'), the caller's, NARROW and REDUCE_RANGE, in this
+// order.
+octet_status resolve_integers(octet_error* err, const octet_scheme& s, int32_t bits, Chooser* c) {
+  const bool is_signed = s.type == OCTET_S8 || s.type == OCTET_S4;
+  if (!bits) bits = s.type == OCTET_U4 || s.type == OCTET_S4 ? 4 : 8;
+  const int32_t low = is_signed ? -(1 << (bits - 1)) : 0, high = low + (1 << bits) - 1;
+  c->qmin = low;
+  c->qmax = high;
+  if (s.qmin || s.qmax) {
+    if (s.qmin > 0 || s.qmax < 0 || s.qmin >= s.qmax || s.qmin < low || s.qmax > high)
+      return fail(
+          err, OCTET_ERR_ARGUMENT,
+          "octet_scheme.qmin and qmax are %d and %d; they must hold 0, differ and lie within "
+          "[%d, %d]; both 0 mean that whole range.",
+          s.qmin, s.qmax, low, high);
+    c->qmin = s.qmin;
+    c->qmax = s.qmax;
+  }
+  if (s.flags & OCTET_NARROW) {
+    if (!is_signed)
+      return fail(
+          err, OCTET_ERR_ARGUMENT,
+          "octet_scheme.flags has OCTET_NARROW, but the type is unsigned, and without 0 its "
+          "range would not hold 0; use a signed type or leave it out.");
+    if (c->qmin == low) ++c->qmin;
+  }
+  if (s.flags & OCTET_REDUCE_RANGE) {
+    const bool truncate =
+        s.chooser == OCTET_CHOOSE_TORCH_NATIVE || s.chooser == OCTET_CHOOSE_TORCH_FBGEMM;
+    c->qmin = halve(c->qmin, truncate);
+    c->qmax = halve(c->qmax, truncate);
+  }
+  if (s.chooser == OCTET_CHOOSE_ONNX &&
+      (s.type != OCTET_U8 || c->symmetric || c->qmin != 0 || c->qmax != 255))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.chooser is OCTET_CHOOSE_ONNX, which is defined for OCTET_U8, affine, "
+                "with all of 0..255, but the scheme asks for type %d, flags %u and [%d, %d].",
+                s.type, s.flags, c->qmin, c->qmax);
+  if (c->qmin >= c->qmax || !finish_chooser(is_signed, c))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.qmin and qmax leave [%d, %d], which has no integers on both sides of "
+                "its zero point; give it more room or leave OCTET_SYMMETRIC out.",
+                c->qmin, c->qmax);
+  return OCTET_OK;
+}
+
+}  // namespace
+
+octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place place, int32_t bits,
+                            ResolvedScheme* out) {
+  octet_scheme s = recommended(place);
+  if (scheme) OCTET_TRY(read_struct(err, "octet_scheme", scheme, sizeof(octet_scheme), &s));
+  OCTET_TRY(check_type(err, place, s.type));
+  OCTET_TRY(check_granularity(err, place, &s.granularity));
+  OCTET_TRY(check_rest(err, s));
+  ResolvedScheme r = {};
+  r.type = s.type;
+  r.granularity = s.granularity;
+  r.axis = s.axis;
+  // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
+  r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;
+  r.chooser.formula = s.chooser;
+  r.chooser.symmetric = s.flags & OCTET_SYMMETRIC;
+  r.chooser.pow2 = s.flags & OCTET_POW2;
+  r.chooser.floor = s.eps != 0                                 ? s.eps
+                    : s.chooser == OCTET_CHOOSE_TORCH_OBSERVER ? 0x1p-23f
+                                                               : 0x1p-60f;
+  OCTET_TRY(resolve_integers(err, s, bits, &r.chooser));
+  *out = r;
+  return OCTET_OK;
+}
+
+octet_status choose_checked(octet_error* err, const Chooser& c, int64_t index, float min, float max,
+                            float* scale, int32_t* zero_point) {
+  float s;
+  int32_t z;
+  choose(c, min, max, &s, &z);
+  if (!(s <= 0x1p60f))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "The range [%g, %g] of index %lld needs the scale %g, but scales must not exceed 2^60; "
+        "scale the data first.",
+        static_cast<double>(min), static_cast<double>(max), static_cast<long long>(index),
+        static_cast<double>(s));
+  *scale = s;
+  *zero_point = z;
+  return OCTET_OK;
+}
+
+octet_status check_no_zero_point(octet_error* err, const int32_t* zero_points, int64_t index,
+                                 int32_t zero_point) {
+  if (zero_points || zero_point == 0) return OCTET_OK;
+  return fail(
+      err, OCTET_ERR_ARGUMENT,
+      "zero_point is NULL, but that of index %lld is %d; pass an array, or a symmetric scheme "
+      "of a signed type.",
+      static_cast<long long>(index), zero_point);
+}
+
+}  // namespace octet

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The program from outside: what its commands print, and how they fail.
+
+    test_program.py PROGRAM --golden FILE [--slow] [--update]
+
+The demo's accuracies are a function of the source alone, so one golden table serves every CPU, ISA
+cap and compiler. --update writes it anew. MESON_EXE_WRAPPER (an emulator) is put before the program
+where it is set. Output is TAP.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+VARIANTS = [
+    "float",
+    "dynamic",
+    "static_per_tensor",
+    "static_per_channel",
+    "ptq4",
+    "qat4",
+    "qat8",
+]
+ROW_KEYS = ["variant", "accuracy", "model_bytes", "us_per_image", "kernel"]
+
+options = argparse.Namespace()
+
+
+def octet(*args: str, cwd: str | None = None) -> subprocess.CompletedProcess:
+    command = shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")) + [options.program, *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def octet_json(*args: str):
+    done = octet(*args)
+    if done.returncode:
+        raise AssertionError(f"octet {' '.join(args)}: {done.returncode}, {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def accuracies(demo: dict) -> dict:
+    return {row["variant"]: row["accuracy"] for row in demo["rows"]}
+
+
+def usable_isas() -> list[str]:
+    return [isa["name"] for isa in octet_json("info", "--json")["isas"] if isa["usable"]]
+
+
+class Demo(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.demo = octet_json("demo", "--json", "-")
+        cls.rows = {row["variant"]: row for row in cls.demo["rows"]}
+        cls.accuracy = accuracies(cls.demo)
+
+    def test_json_has_exactly_the_documented_form(self):
+        self.assertEqual(list(self.demo), ["cpu", "rows"])
+        self.assertIsInstance(self.demo["cpu"], str)
+        self.assertEqual([row["variant"] for row in self.demo["rows"]], VARIANTS)
+        for row in self.demo["rows"]:
+            self.assertEqual(list(row), ROW_KEYS)
+            self.assertIsInstance(row["model_bytes"], int)
+            self.assertGreater(row["us_per_image"], 0)
+            self.assertTrue(row["kernel"])
+
+    def test_float_network_is_good(self):
+        self.assertGreaterEqual(self.accuracy["float"], 0.97)
+
+    def test_int8_stays_close_to_float(self):
+        limits = {"dynamic": 6, "static_per_channel": 6, "qat8": 6, "static_per_tensor": 12}
+        for variant, thousandths in limits.items():
+            with self.subTest(variant):
+                lost = abs(self.accuracy["float"] - self.accuracy[variant])
+                self.assertLessEqual(lost, thousandths / 1000)
+
+    def test_four_bits_gain_from_training(self):
+        self.assertLessEqual(abs(self.accuracy["float"] - self.accuracy["qat4"]), 0.02)
+        self.assertGreaterEqual(self.accuracy["qat4"], self.accuracy["ptq4"])
+
+    def test_int8_models_are_small(self):
+        for variant in VARIANTS[1:]:
+            with self.subTest(variant):
+                self.assertLessEqual(
+                    self.rows[variant]["model_bytes"], self.rows["float"]["model_bytes"] / 3.3
+                )
+
+    def test_accuracies_are_the_golden_ones(self):
+        self.assertEqual(self.accuracy, json.loads(options.golden.read_text()))
+
+    def test_float_runs_float_code_and_the_others_do_not(self):
+        self.assertEqual(self.rows["float"]["kernel"], "scalar float")
+        for variant in VARIANTS[1:]:
+            self.assertTrue(self.rows[variant]["kernel"].startswith("gemm_"), variant)
+
+    def test_another_run_and_every_isa_give_the_same_table(self):
+        if options.slow:
+            self.skipTest("the golden table stands for it where code runs slowly")
+        self.assertEqual(accuracies(octet_json("demo", "--json", "-")), self.accuracy)
+        for isa in usable_isas():
+            with self.subTest(isa):
+                demo = octet_json("demo", "--isa", isa, "--json", "-")
+                self.assertEqual(accuracies(demo), self.accuracy)
+                sizes = [row["model_bytes"] for row in demo["rows"]]
+                self.assertEqual(sizes, [row["model_bytes"] for row in self.demo["rows"]])
+
+    def test_table_and_file_come_from_any_folder(self):
+        if options.slow:
+            self.skipTest("one run of the demo is enough where code runs slowly")
+        with tempfile.TemporaryDirectory() as folder:
+            done = octet("demo", "--json", "table.json", cwd=folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(
+                accuracies(json.loads(Path(folder, "table.json").read_text())), self.accuracy
+            )
+        for variant in VARIANTS:
+            self.assertRegex(done.stdout, rf"(?m)^{variant} +0\.\d{{4}} +\d+ +[\d.]+  \S+")
+        self.assertIn("CPU: ", done.stdout)
+        self.assertNotIn("\r", done.stderr, "a progress bar in a file")
+
+
+class Info(unittest.TestCase):
+    def test_json_has_its_keys(self):
+        info = octet_json("info", "--json")
+        for key in ("version", "cpu", "isas", "caches", "max_isa", "kernels"):
+            self.assertIn(key, info)
+        for isa in info["isas"]:
+            self.assertLessEqual({"name", "usable", "why"}, set(isa))
+        self.assertLessEqual({"l1d", "l2", "l3"}, set(info["caches"]))
+        self.assertTrue(info["kernels"])
+        for kernel in info["kernels"]:
+            self.assertLessEqual({"name", "family", "isa", "in", "out"}, set(kernel))
+        self.assertIn("scalar", usable_isas())
+
+    def test_table_names_every_kernel(self):
+        done = octet("info")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for kernel in octet_json("info", "--json")["kernels"]:
+            self.assertIn(kernel["name"], done.stdout)
+
+
+class BenchGemm(unittest.TestCase):
+    def check(self, row: dict):
+        self.assertGreater(row["gops"], 0)
+        self.assertTrue(row["kernel"])
+        if row["percent_of_peak"] is None:
+            self.assertEqual(row["peaks"], {})
+            return
+        self.assertGreater(row["percent_of_peak"], 0)
+        if not options.slow:  # an emulator's peak says nothing
+            self.assertLessEqual(row["percent_of_peak"], 115)
+
+    def test_one_shape_in_each_type(self):
+        for kind in ("u8", "s8"):
+            for out in ("q8", "f32", "s32"):
+                with self.subTest(type=kind, out=out):
+                    bench = octet_json(
+                        "bench",
+                        "gemm",
+                        "16",
+                        "64",
+                        "64",
+                        "--type",
+                        kind,
+                        "--out",
+                        out,
+                        "--repeat",
+                        "3",
+                        "--json",
+                        "-",
+                    )
+                    (row,) = bench["rows"]
+                    self.assertEqual([row["m"], row["n"], row["k"]], [16, 64, 64])
+                    self.check(row)
+
+    def test_caps_side_by_side(self):
+        isas = usable_isas()
+        bench = octet_json(
+            "bench",
+            "gemm",
+            "8",
+            "32",
+            "32",
+            "--isa",
+            ",".join(isas),
+            "--repeat",
+            "3",
+            "--json",
+            "-",
+        )
+        self.assertEqual([row["cap"] for row in bench["rows"]], isas)
+        for row in bench["rows"]:
+            self.check(row)
+
+    def test_the_tiny_set_and_its_table(self):
+        done = octet("bench", "gemm", "--set", "tiny", "--repeat", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^ *7 +5 +3 ")
+        self.assertIn("CPU: ", done.stdout)
+
+    def test_sets_of_a_folder(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "mine.txt").write_text("# mine\n\n3 2 5  # odd\n")
+            Path(folder, "bad.txt").write_text("3 2\n")
+            bench = octet_json("bench", "gemm", "--set", "mine", "--set-dir", folder, "--json", "-")
+            self.assertEqual([(r["m"], r["n"], r["k"]) for r in bench["rows"]], [(3, 2, 5)])
+            bad = octet("bench", "gemm", "--set", "bad", "--set-dir", folder)
+            self.assertEqual(bad.returncode, 2)
+            self.assertIn("line 1", bad.stderr)
+
+
+class CommandLine(unittest.TestCase):
+    def test_help_and_version(self):
+        self.assertRegex(octet("--version").stdout, r"^octet \d+\.\d+\.\d+\n$")
+        for args in (["--help"], ["demo", "--help"], ["bench", "gemm", "--help"]):
+            done = octet(*args)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("Usage", done.stdout)
+
+    def test_what_does_not_exist_is_refused_with_a_sentence(self):
+        isas = octet_json("info", "--json")["isas"]
+        foreign = "neon" if any(isa["name"] == "avx2" for isa in isas) else "avx2"
+        cases = [
+            [],
+            ["frobnicate"],
+            ["demo", "--frobnicate"],
+            ["demo", "--isa", "nonsense"],
+            ["demo", "--isa", foreign],
+            ["demo", "--seed", "x"],
+            ["info", "--isa", "nonsense"],
+            ["bench"],
+            ["bench", "gemm"],
+            ["bench", "gemm", "1", "2"],
+            ["bench", "gemm", "0", "1", "1"],
+            ["bench", "gemm", "1", "1", "1", "--type", "u9"],
+            ["bench", "gemm", "1", "1", "1", "--isa", "scalar,nonsense"],
+            ["bench", "gemm", "--set", "nonsense"],
+            *(["demo", "--isa", isa["name"]] for isa in isas if not isa["usable"]),
+        ]
+        for args in cases:
+            with self.subTest(args):
+                done = octet(*args)
+                self.assertEqual(done.returncode, 2)
+                self.assertEqual(done.stdout, "")
+                self.assertRegex(done.stderr, r"^octet: [^\n]+\.\n$")
+
+    def test_failures_at_work_have_another_status(self):
+        done = octet("bench", "gemm", "1", "16", "16", "--repeat", "1", "--json", "/nowhere/x.json")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^octet: [^\n]+\.\n$")
+
+
+class Tap(unittest.TextTestResult):
+    """Prints one TAP line for each test, diagnostics as comments."""
+
+    number = 0
+
+    def line(self, good: bool, test: unittest.TestCase, remark: str = ""):
+        Tap.number += 1
+        print(f"{'ok' if good else 'not ok'} {Tap.number} - {test.id()}{remark}", flush=True)
+
+    def report(self, test: unittest.TestCase, text: str):
+        self.line(False, test)
+        for line in text.splitlines():
+            print(f"# {line}")
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.line(True, test)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.line(True, test, f" # SKIP {reason}")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.report(test, self.failures[-1][1])
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.report(test, self.errors[-1][1])
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.report(subtest, self._exc_info_to_string(err, subtest))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("--golden", type=Path, required=True)
+    parser.add_argument("--slow", action="store_true", help="run the demo once")
+    parser.add_argument("--update", action="store_true", help="write the golden table and end")
+    parser.parse_args(namespace=options)
+    options.program = os.path.abspath(options.program)
+    if options.update:
+        table = accuracies(octet_json("demo", "--json", "-"))
+        options.golden.write_text(json.dumps(table, indent=2) + "\n")
+        return 0
+    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
+    with contextlib.redirect_stderr(io.StringIO()):
+        result = unittest.TextTestRunner(stream=io.StringIO(), resultclass=Tap).run(suite)
+    print(f"1..{Tap.number}")
+    return 0 if result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

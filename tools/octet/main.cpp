@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of `octet`. The one file that includes CLI11, which costs ten seconds of
+// compile time.
+//
+// Exit status: 0 done, 1 something failed, 2 the command line asks for what does not exist; in both
+// bad cases one sentence on stderr says what.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "api.h"
+#include "commands.h"
+
+namespace {
+
+using namespace octet_cli;
+
+std::string version_text() {
+  const uint32_t v = octet_version();
+  return "octet " + std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
+         std::to_string(v % 100);
+}
+
+constexpr char kIsaHelp[] =
+    "Use this instruction set and its parents only: scalar, avx2, avx512vnni, neon, ...";
+
+void add_demo(CLI::App& app, DemoOptions& options) {
+  CLI::App* demo = app.add_subcommand("demo", "Train a network on digits and run it in int8");
+  demo->add_option("--isa", options.isa, kIsaHelp);
+  demo->add_option("--json", options.json, "Write the table as JSON to a file, - for stdout alone");
+  demo->add_option("--seed", options.seed, "Seed of the network and of the training order")
+      ->capture_default_str();
+  demo->callback([&options] { run_demo(options); });
+}
+
+void add_info(CLI::App& app, InfoOptions& options) {
+  CLI::App* info = app.add_subcommand("info", "Show the CPU, its instruction sets and the kernels");
+  info->add_option("--isa", options.isa, kIsaHelp);
+  info->add_flag("--json", options.json, "Print the library's own JSON");
+  info->callback([&options] { run_info(options); });
+}
+
+void add_bench(CLI::App& app, BenchOptions& options) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
+  bench->require_subcommand(1);
+  CLI::App* gemm = bench->add_subcommand(
+      "gemm", "Time linear ops against the instruction set's peak, in the same run");
+  auto* shape = gemm->add_option("shape", options.shape, "M N K")
+                    ->expected(3)
+                    ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  auto* set = gemm->add_option("--set", options.set, "A file of shapes in the set folder, by name");
+  shape->excludes(set);
+  gemm->add_option("--set-dir", options.set_dir, "Folder of the shape sets");
+  gemm->add_option("--isa", options.isas, "ISA caps to compare, separated by commas")
+      ->delimiter(',');
+  gemm->add_option("--type", options.type, "Activations: u8 or s8")
+      ->check(CLI::IsMember({"u8", "s8"}))
+      ->capture_default_str();
+  gemm->add_option("--out", options.out, "Output: q8 (the activations' type), f32 or s32")
+      ->check(CLI::IsMember({"q8", "f32", "s32"}))
+      ->capture_default_str();
+  gemm->add_option("--repeat", options.repeat, "Interleaved rounds")
+      ->check(CLI::Range(size_t{1}, size_t{10000}))
+      ->capture_default_str();
+  gemm->add_option("--json", options.json,
+                   "Write the figures as JSON to a file, - for stdout alone");
+  gemm->callback([&options] { run_bench_gemm(options); });
+}
+
+int fail(int status, std::string sentence) {
+  if (!sentence.ends_with('.')) sentence += '.';
+  std::fprintf(stderr, "octet: %s\n", sentence.c_str());
+  return status;
+}
+
+// CLI11 misses the subcommand before it minds the word that stands in its place.
+std::string sentence_of(const CLI::App& app, const CLI::ParseError& error) {
+  const auto extra = app.remaining(true);
+  if (app.get_subcommands().empty() && !extra.empty())
+    return "There is no command " + extra.front() + "; octet --help lists the commands.";
+  return error.what();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Octet: int8 kernels, packing and quantization", "octet");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text());
+  DemoOptions demo;
+  InfoOptions info;
+  BenchOptions bench;
+  add_demo(app, demo);
+  add_info(app, info);
+  add_bench(app, bench);
+  try {
+    app.parse(argc, argv);  // runs the command
+    return 0;
+  } catch (const CLI::Success& help_or_version) {
+    return app.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    return fail(2, sentence_of(app, error));
+  } catch (const UsageError& error) {
+    return fail(2, error.what());
+  } catch (const std::exception& error) {
+    return fail(1, error.what());
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loops for x86-64. They are assembly, so this file is compiled for the baseline and only who
+// calls a loop needs its instructions. The compiler knows no zmm16..31 here and need not be told
+// that they change.
+#include "peak.h"
+
+namespace octet_cli {
+namespace {
+
+#define OCTET_CLOBBERS                                                                         \
+  "rax", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
+      "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+
+// vpdpbusd: 64 multiply-adds each, 16 accumulators.
+void avx512vnni(size_t n) {
+  asm volatile(
+      "movl $0x5A3C7E11, %%eax\n"
+      "vpbroadcastd %%eax, %%zmm30\n"
+      "vpbroadcastd %%eax, %%zmm31\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+      "vpdpbusd %%zmm30, %%zmm31, %%zmm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "vzeroupper\n"
+      : "+r"(n)
+      :
+      : OCTET_CLOBBERS);
+}
+
+// vpmaddwd on values widened to 16 bits: 16 multiply-adds in two instructions. This is what an
+// exact AVX2 kernel can reach.
+void avx2_widened(size_t n) {
+  asm volatile(
+      "movl $0x005A003C, %%eax\n"
+      "vmovd %%eax, %%xmm14\n"
+      "vpbroadcastd %%xmm14, %%ymm14\n"
+      "vmovdqa %%ymm14, %%ymm15\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9\n"
+      "vpmaddwd %%ymm14, %%ymm15, %%ymm12\n"
+      "vpaddd %%ymm12, %%ymm\\i, %%ymm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "vzeroupper\n"
+      : "+r"(n)
+      :
+      : OCTET_CLOBBERS);
+}
+
+// vpmaddubsw, whose 16-bit sums saturate: 32 multiply-adds in three instructions, exact only where
+// the weights are known to be small.
+void avx2(size_t n) {
+  asm volatile(
+      "movl $0x5A3C7E11, %%eax\n"
+      "vmovd %%eax, %%xmm14\n"
+      "vpbroadcastd %%xmm14, %%ymm14\n"
+      "vmovdqa %%ymm14, %%ymm15\n"
+      "vpcmpeqw %%ymm13, %%ymm13, %%ymm13\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9\n"
+      "vpmaddubsw %%ymm14, %%ymm15, %%ymm12\n"
+      "vpmaddwd %%ymm12, %%ymm13, %%ymm12\n"
+      "vpaddd %%ymm12, %%ymm\\i, %%ymm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "vzeroupper\n"
+      : "+r"(n)
+      :
+      : OCTET_CLOBBERS);
+}
+
+constexpr Peak kAvx512Vnni[] = {{"avx512vnni", 16 * 64 * 2, avx512vnni}};
+constexpr Peak kAvx2[] = {{"avx2_widened", 10 * 16 * 2, avx2_widened}, {"avx2", 10 * 32 * 2, avx2}};
+
+}  // namespace
+
+std::span<const Peak> peaks_of(std::string_view isa) {
+  if (isa == "avx512vnni") return kAvx512Vnni;
+  if (isa == "avx2") return kAvx2;
+  return {};
+}
+
+}  // namespace octet_cli
