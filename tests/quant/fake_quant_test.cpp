@@ -239,6 +239,9 @@ TEST_F(FakeQuant, Refusals) {
                start = octet_vec(OCTET_F32, x.data(), 3);
   expect_refused(octet_fake_quant(c, &start, &good, &shifted, nullptr, nullptr, &err), err,
                  OCTET_ERR_ARGUMENT, {"overlaps"});
+  const octet_tensor typed = with(in, &good);
+  expect_refused(octet_fake_quant(c, &typed, &good, &out, nullptr, nullptr, &err), err,
+                 OCTET_ERR_ARGUMENT, {"x.q is set"});
   expect_refused(octet_fake_quant_backward(c, &in, nullptr, &out, nullptr, &err), err,
                  OCTET_ERR_ARGUMENT, {"mask is NULL"});
   expect_refused(octet_fake_quant(nullptr, &in, &good, &out, nullptr, nullptr, &err), err,
