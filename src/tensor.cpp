@@ -255,7 +255,9 @@ octet_status check_qparams(octet_error* err, const char* name, const octet_qpara
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "%s.q->zero_point_f32 and reserved must be NULL in this release.", name);
-  if (!q->scale) return fail(err, OCTET_ERR_ARGUMENT, "%s.q->scale is NULL.", name);
+  if (!q->scale && q->count)  // an empty batch has no scale
+    return fail(err, OCTET_ERR_ARGUMENT, "%s.q->scale is NULL; pass %lld values.", name,
+                static_cast<long long>(q->count));
   *axis = -1;
   if (q->count != 1) {
     const int32_t at = q->axis < 0 ? q->axis + rank : q->axis;
