@@ -53,7 +53,7 @@ octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise*
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "q->zero_point_f32 and q->reserved must be NULL in this release.");
-  if (!q->scale) return fail(err, OCTET_ERR_ARGUMENT, "q->scale is NULL; pass q->count scales.");
+  if (!q->scale && q->count) return fail(err, OCTET_ERR_ARGUMENT, "q->scale is NULL; pass q->count scales.");
   if (q->count != 1) OCTET_TRY(find_axis(err, "q", e->x, q->axis, q->count, &e->out.axis));
   if (q->qmin > 0 || q->qmin < -32768 || q->qmax < 0 || q->qmax > 65535 || q->qmin >= q->qmax ||
       q->qmax - q->qmin > 65535)

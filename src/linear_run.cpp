@@ -321,8 +321,7 @@ octet_status run_chunk(octet_error* err, const octet_context& ctx, Chunk* c, con
     OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(tasks), prepare_task, c));
   }
   if (c->m != c->planned_m) {  // a group, a chunk or the last rows
-    const GemmShape shape = {c->m, l.w.n, l.w.k, exec.e.max_threads};
-    replan_gemm(ctx, l.rows, shape, c->plan.main, &c->plan);
+    replan_gemm(ctx, l.table, c->m, exec.e.max_threads, c->plan.main, &c->plan);
     c->planned_m = c->m;
   }
   c->tasks_m = (c->m + c->plan.mc - 1) / c->plan.mc;
@@ -353,8 +352,7 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
   // the ones that run, and an impossible exec.plan or forced kernel is refused before anything is
   // written.
   c.planned_m = total;
-  const GemmShape shape = {c.planned_m, l.w.n, l.w.k, exec.e.max_threads};
-  OCTET_TRY(select_gemm(err, ctx, l.rows, shape, exec.e.plan, &c.plan));
+  OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
   c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && x.q->count != 1);
   Columns columns = {};
   if (l.input == Input::kStatic) {
