@@ -23,6 +23,12 @@ struct How {
   Rng* gaps = nullptr;           // strided rows
 };
 
+inline How on_threads(int32_t threads) {
+  How how;
+  how.threads = threads;
+  return how;
+}
+
 // An op with its weights, and the caller's arrays that both read.
 class LayerOp {
  public:

@@ -28,7 +28,7 @@ class LayerBits : public testing::TestWithParam<int> {};
 
 TEST_P(LayerBits, EqualTheModelHoweverTheyAreComputed) {
   Rng rng(static_cast<uint64_t>(GetParam()));
-  for (int i = 0; i < scaled(60); ++i) {
+  for (int i = 0; i < scaled(250); ++i) {
     const Layer l = random_layer(&rng);
     const std::vector<uint8_t> want = model(l);
     for (const CappedContext& c : contexts()) {
@@ -61,9 +61,8 @@ TEST(LayerBitsAgain, EqualOnEveryThreadCount) {
     const std::vector<uint8_t> want = model(l);
     const LayerOp op(best_context(), l);
     for (int32_t threads : {1, 2, 3, 7, 16}) {
-      How how;
-      how.threads = threads;
-      ASSERT_TRUE(equal(op.run(how), want)) << describe(l) << " on " << threads << " threads";
+      ASSERT_TRUE(equal(op.run(on_threads(threads)), want))
+          << describe(l) << " on " << threads << " threads";
     }
   }
 }
@@ -91,9 +90,7 @@ TEST(LayerBitsAgain, EqualForLargeLayers) {
     for (const CappedContext& c : contexts()) {
       const LayerOp op(c.context, l);
       for (int32_t threads : {1, 3}) {
-        How how;
-        how.threads = threads;
-        ASSERT_TRUE(equal(op.run(how), want)) << c.isa << ": " << describe(l);
+        ASSERT_TRUE(equal(op.run(on_threads(threads)), want)) << c.isa << ": " << describe(l);
       }
     }
   }

@@ -46,8 +46,6 @@ const std::vector<CappedContext>& contexts() {
     all.push_back({cap, c.get()});
     owners.push_back(std::move(c));
   }
-  owners.push_back(make_context());
-  all.push_back({"all", owners.back().get()});
   return all;
 }
 

@@ -73,12 +73,13 @@ T sized() {
 // nullptr when the cap is of another architecture.
 Context make_context(const char* max_isa = nullptr);
 
-// One context for each instruction set that this CPU and build have, capped by its name: scalar
-// first, all that there is last.
+// One context for each instruction set for which this CPU and build have kernels, capped by its
+// name: scalar first, the best last.
 struct CappedContext {
   std::string isa;
   const octet_context* context;
 };
+inline void PrintTo(const CappedContext& c, std::ostream* out) { *out << c.isa; }
 const std::vector<CappedContext>& contexts();
 inline const octet_context* best_context() { return contexts().back().context; }
 
