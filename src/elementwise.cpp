@@ -36,12 +36,6 @@ octet_status read_out(octet_error* err, const char* name, Elementwise* e) {
   return OCTET_OK;
 }
 
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
-  return v.q ? fail(err, OCTET_ERR_ARGUMENT,
-                    "%s.q is set, but %s is F32 and has no scale; leave it NULL.", name, name)
-             : OCTET_OK;
-}
-
 [[gnu::noinline]] octet_status quantize(const octet_context* c, const octet_tensor* x,
                                         const octet_tensor* q, const octet_exec* exec,
                                         octet_error* err) {
@@ -50,7 +44,7 @@ octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
   e.in.axis = -1;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_pair(err, {"x", "q"}, x, type_bit(OCTET_F32), q, kQ8Types, false, &e));
-  OCTET_TRY(refuse_qparams(err, "x", e.x));
+  OCTET_TRY(check_no_qparams(err, "x", e.x));
   OCTET_TRY(read_out(err, "q", &e));
   e.kernel = kernel<RunFn>(*c, kQuantize, OCTET_F32, e.y.type);
   return run_elementwise(err, ex, e);
@@ -65,7 +59,7 @@ octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
   int32_t qmin, qmax;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_pair(err, {"q", "y"}, q, kDequantizable, y, type_bit(OCTET_F32), false, &e));
-  OCTET_TRY(refuse_qparams(err, "y", e.y));
+  OCTET_TRY(check_no_qparams(err, "y", e.y));
   OCTET_TRY(read_side(err, "q", e.x, &e.in, &qmin, &qmax));
   e.kernel = kernel<RunFn>(*c, kDequantize, e.x.type, OCTET_F32);
   return run_elementwise(err, ex, e);
