@@ -442,10 +442,9 @@ TEST(SlowOnly, ReferenceCodeMustBeAllowed) {
   octet_op* op = nullptr;
   EXPECT_REFUSED(OCTET_ERR_SLOW_ONLY, octet_linear_create(c, &w.linear, &op, err),
                  "OCTET_ALLOW_SLOW", "scalar");
-  EXPECT_REFUSED(
-      OCTET_ERR_SLOW_ONLY,
-      octet_gemm(c, &w.gemm_desc, &w.a, &w.b, &w.gemm_bias, &w.gemm_y, &w.exec, err),
-      "OCTET_ALLOW_SLOW");
+  EXPECT_REFUSED(OCTET_ERR_SLOW_ONLY,
+                 octet_gemm(c, &w.gemm_desc, &w.a, &w.b, &w.gemm_bias, &w.gemm_y, &w.exec, err),
+                 "OCTET_ALLOW_SLOW");
   EXPECT_EQ(op, nullptr);
   d.max_isa = "scalar";  // names it, and so allows it
   EXPECT_ACCEPTED(octet_context_create(&d, &c, err));
