@@ -9,6 +9,7 @@ the same bytes.
 """
 
 import argparse
+import functools
 import pathlib
 import sys
 import tomllib
@@ -94,6 +95,7 @@ class Vocabulary(dict):
             raise AttributeError(word) from None
 
 
+@functools.cache
 def vocabulary(isa: str) -> Vocabulary:
     module = ENV.get_template(f"isa/{isa}.j2").module
     own = {word: value for word, value in vars(module).items() if not word.startswith("_")}
@@ -110,6 +112,7 @@ class Kernel:
     in_type: str
     out_type: str
     weight: str = ""
+    words: str = ""  # the instruction set whose vocabulary it is made of, if not its own
     mr: int = 0
     nr: int = 0
     rows: str = ""
@@ -119,7 +122,11 @@ class Kernel:
     name: str = field(init=False)
 
     def __post_init__(self):
-        self.kr = 4 if self.mr else 0
+        self.words = self.words or self.isa
+        if not self.mr:
+            self.kr = 0
+        else:
+            self.kr = 4 if self.isa == "scalar" else vocabulary(self.words).kr
         tile = f"_{self.mr}x{self.nr}c{self.kr}" if self.mr else ""
         self.name = f"{self.family}_{self.in_type}{self.weight}_{self.out_type}{tile}_{self.isa}"
 
@@ -186,7 +193,7 @@ def gemm_source(isa: str) -> str:
     if not tiles:
         raise Refused(f"instruction set '{isa}' has no GEMM tiles in kernels.toml")
     template = ENV.get_template("templates/gemm.j2")
-    bodies = [without_blank_lines(template.render(v=words, k=k)) for k in tiles]
+    bodies = [without_blank_lines(template.render(v=vocabulary(k.words), k=k)) for k in tiles]
     return ENV.get_template("templates/file.j2").render(isa=isa, v=words, bodies=bodies)
 
 

@@ -30,6 +30,25 @@ void avx512vnni(size_t n) {
       : OCTET_CLOBBERS);
 }
 
+// VEX vpdpbusd in ymm: 32 multiply-adds each, 12 accumulators.
+void avxvnni(size_t n) {
+  asm volatile(
+      "movl $0x5A3C7E11, %%eax\n"
+      "vmovd %%eax, %%xmm14\n"
+      "vpbroadcastd %%xmm14, %%ymm14\n"
+      "vmovdqa %%ymm14, %%ymm15\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11\n"
+      "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "vzeroupper\n"
+      : "+r"(n)
+      :
+      : OCTET_CLOBBERS);
+}
+
 // vpmaddwd on values widened to 16 bits: 16 multiply-adds in two instructions. This is what an
 // exact AVX2 kernel can reach.
 void avx2_widened(size_t n) {
@@ -42,6 +61,28 @@ void avx2_widened(size_t n) {
       ".irp i,0,1,2,3,4,5,6,7,8,9\n"
       "vpmaddwd %%ymm14, %%ymm15, %%ymm12\n"
       "vpaddd %%ymm12, %%ymm\\i, %%ymm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "vzeroupper\n"
+      : "+r"(n)
+      :
+      : OCTET_CLOBBERS);
+}
+
+// The same in zmm: 32 multiply-adds in two instructions. Two products before their two sums: on
+// Zen 4 that is a fifth faster than one after the other.
+void avx512bw_widened(size_t n) {
+  asm volatile(
+      "movl $0x005A003C, %%eax\n"
+      "vpbroadcastd %%eax, %%zmm30\n"
+      "vmovdqa64 %%zmm30, %%zmm31\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5\n"
+      "vpmaddwd %%zmm30, %%zmm31, %%zmm28\n"
+      "vpmaddwd %%zmm30, %%zmm31, %%zmm29\n"
+      "vpaddd %%zmm28, %%zmm\\i, %%zmm\\i\n"
+      "vpaddd %%zmm29, %%zmm1\\i, %%zmm1\\i\n"
       ".endr\n"
       "dec %0\n"
       "jnz 1b\n"
@@ -75,12 +116,16 @@ void avx2(size_t n) {
 }
 
 constexpr Peak kAvx512Vnni[] = {{"avx512vnni", 16 * 64 * 2, avx512vnni}};
+constexpr Peak kAvxVnni[] = {{"avxvnni", 12 * 32 * 2, avxvnni}};
+constexpr Peak kAvx512Bw[] = {{"avx512bw_widened", 12 * 32 * 2, avx512bw_widened}};
 constexpr Peak kAvx2[] = {{"avx2_widened", 10 * 16 * 2, avx2_widened}, {"avx2", 10 * 32 * 2, avx2}};
 
 }  // namespace
 
 std::span<const Peak> peaks_of(std::string_view isa) {
   if (isa == "avx512vnni") return kAvx512Vnni;
+  if (isa == "avx512bw") return kAvx512Bw;
+  if (isa == "avxvnni") return kAvxVnni;
   if (isa == "avx2") return kAvx2;
   return {};
 }
