@@ -5,6 +5,18 @@ namespace octet {
 
 namespace {
 
+// Instruction sets in the order in which tiles are taken, the best first. AVX-VNNI stands before
+// AVX-512 without VNNI: its one vpdpbusd of 256 bits makes as many products as vpmaddwd and vpaddd
+// of 512, and reads activations as they are.
+constexpr Isa kPreference[] = {kIsaAmx,      kIsaAvx512Vnni, kIsaAvxVnni, kIsaAvx512Bw, kIsaAvx2,
+                               kIsaNeonI8mm, kIsaNeonDot,    kIsaNeon,    kIsaScalar};
+
+int32_t rank(uint32_t isa) {
+  int32_t i = 0;
+  while (kPreference[i] != isa) ++i;
+  return i;
+}
+
 int32_t panels_of(const Row& r) { return r.nr / 16; }
 
 // What is left of m rows by full tiles of mr rows; *full gets how many of them there are.
@@ -160,8 +172,8 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (r.family != kGemm || !(r.isa & c.isas) || r.out != out || r.weight != OCTET_S8) continue;
-    // The newest ISA; within it the form that needs no rewriting of the activations.
-    if (!best || r.isa > best->isa ||
+    // The best ISA; within it the form that needs no rewriting of the activations.
+    if (!best || rank(r.isa) < rank(best->isa) ||
         (r.isa == best->isa && r.in == in_type && best->in != in_type))
       best = &r;
   }

@@ -37,7 +37,7 @@ struct GemmTable {
   int8_t small[kMaxMr + 1];
 };
 
-// The rows for activations of in_type (U8, S8) on this context: the newest ISA's, or the forced
+// The rows for activations of in_type (U8, S8) on this context: the best ISA's, or the forced
 // row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
                              int32_t out, int64_t n, int64_t k, GemmTable* table);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which kernels this CPU can run, asked of the compiler's runtime where that knows: the tests of the
-// kernels do not depend on the library's own detection.
+// Which kernels this CPU can run, asked of the compiler's runtime where that knows: the tests of
+// the kernels do not depend on the library's own detection.
 #pragma once
 
 #include <stdint.h>

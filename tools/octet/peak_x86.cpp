@@ -70,19 +70,26 @@ void avx2_widened(size_t n) {
       : OCTET_CLOBBERS);
 }
 
-// The same in zmm: 32 multiply-adds in two instructions. Two products before their two sums: on
-// Zen 4 that is a fifth faster than one after the other.
+// The same in zmm: 32 multiply-adds in two instructions. Six products before the sums of the six
+// before them: on Zen 4 that is a quarter faster than each product followed by its sum.
 void avx512bw_widened(size_t n) {
   asm volatile(
       "movl $0x005A003C, %%eax\n"
       "vpbroadcastd %%eax, %%zmm30\n"
       "vmovdqa64 %%zmm30, %%zmm31\n"
+      ".p2align 6\n"
       "1:\n"
       ".irp i,0,1,2,3,4,5\n"
-      "vpmaddwd %%zmm30, %%zmm31, %%zmm28\n"
-      "vpmaddwd %%zmm30, %%zmm31, %%zmm29\n"
-      "vpaddd %%zmm28, %%zmm\\i, %%zmm\\i\n"
-      "vpaddd %%zmm29, %%zmm1\\i, %%zmm1\\i\n"
+      "vpmaddwd %%zmm30, %%zmm31, %%zmm1\\i\n"
+      ".endr\n"
+      ".irp i,0,1,2,3,4,5\n"
+      "vpaddd %%zmm2\\i, %%zmm\\i, %%zmm\\i\n"
+      ".endr\n"
+      ".irp i,0,1,2,3,4,5\n"
+      "vpmaddwd %%zmm30, %%zmm31, %%zmm2\\i\n"
+      ".endr\n"
+      ".irp i,0,1,2,3,4,5\n"
+      "vpaddd %%zmm1\\i, %%zmm\\i, %%zmm\\i\n"
       ".endr\n"
       "dec %0\n"
       "jnz 1b\n"
