@@ -160,7 +160,7 @@ struct Row {
   int32_t family;
   uint32_t isa;             // one Isa bit
   int32_t in, weight, out;  // octet_type tags, 0 where the family has none
-  int32_t mr, nr, kr;       // tiles only
+  int32_t mr, nr, kr;       // tiles only; kr: K that a step takes
   int32_t rows;             // tiles only: RowsForm
   float cycles_k4,
       cycles_fixed;  // tiles only: cost model, cycles for each 4 of K and for each tile

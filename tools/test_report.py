@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds up the test results of Meson build folders: test_report.py [--broken N] BUILD...
 
-Meson writes two logs. testlog.junit.xml has each case of a GoogleTest program; testlog.json has
-each program's verdict, which also knows of crashes, time-outs and leaks found after the last case.
-A build's failures are the larger of the two counts, so neither kind can hide.
+Meson writes two logs for each test set-up. testlog*.junit.xml has each case of a GoogleTest
+program; testlog*.json has each program's verdict, which also knows of crashes, time-outs and leaks
+found after the last case. Failures are the larger of the two counts, so neither kind can hide.
 """
 
 import argparse
@@ -18,16 +18,21 @@ GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
 
 def count(build: Path) -> tuple[int, int, int]:
     """Returns (passed, failed, skipped) of one build folder."""
-    logs = build / "meson-logs"
+    logs = sorted((build / "meson-logs").glob("testlog*.junit.xml"))
+    return tuple(map(sum, zip(*map(count_one, logs), strict=True)))
+
+
+def count_one(log: Path) -> tuple[int, int, int]:
+    """The same of one set-up."""
     passed = failed = skipped = 0
-    for case in ET.parse(logs / "testlog.junit.xml").iter("testcase"):
+    for case in ET.parse(log).iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
         elif case.find("skipped") is not None or case.get("status") == "notrun":
             skipped += 1
         else:
             passed += 1
-    lines = (logs / "testlog.json").read_text().splitlines()
+    lines = log.with_name(log.name.replace(".junit.xml", ".json")).read_text().splitlines()
     bad = sum(json.loads(line)["result"] not in GOOD for line in lines)
     return passed, max(failed, bad), skipped
 
