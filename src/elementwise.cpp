@@ -36,12 +36,6 @@ octet_status read_out(octet_error* err, const char* name, Elementwise* e) {
   return OCTET_OK;
 }
 
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
-  return v.q ? fail(err, OCTET_ERR_ARGUMENT,
-                    "%s.q is set, but %s is F32 and has no scale; leave it NULL.", name, name)
-             : OCTET_OK;
-}
-
 [[gnu::noinline]] octet_status quantize(const octet_context* c, const octet_tensor* x,
                                         const octet_tensor* q, const octet_exec* exec,
                                         octet_error* err) {

@@ -348,9 +348,9 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
                 "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
                 static_cast<long long>(c.pitch_x));
   const int64_t chunk = chunk_rows(l, total);
-  // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates are
-  // the ones that run, and an impossible exec.plan or forced kernel is refused before anything is
-  // written.
+  // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates
+  // are the ones that run, and an impossible exec.plan or forced kernel is refused before anything
+  // is written.
   c.planned_m = total;
   OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
   c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && x.q->count != 1);

@@ -23,11 +23,8 @@ const char* type_name(octet_type t) {
 }
 
 octet_status check_type(octet_error* err, const char* name, octet_type type, uint32_t types) {
-  if (type < OCTET_U8 || type > OCTET_S2)
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "%s.type is %d, which is no known type; use a constant from OCTET_U8 to OCTET_S2.",
-                name, type);
-  if (types >> type & 1) return OCTET_OK;
+  const bool known = type >= OCTET_U8 && type <= OCTET_S2;
+  if (known && (types >> type & 1)) return OCTET_OK;
   char allowed[64];
   Text text(allowed, sizeof allowed);
   const char* separator = "";
@@ -37,6 +34,10 @@ octet_status check_type(octet_error* err, const char* name, octet_type type, uin
       separator = ", ";
     }
   text.finish();
+  if (!known)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "%s.type is %d, which is no known type; here it must be one of %s.", name, type,
+                allowed);
   // A type that no tensor of this release has is a missing feature; another one is a mistake.
   return fail(err, type_bytes(type) ? OCTET_ERR_ARGUMENT : OCTET_ERR_UNSUPPORTED,
               "%s.type is %s, but here it must be one of %s.", name, type_name(type), allowed);
@@ -79,7 +80,9 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
                          uint32_t options, View* out) {
   if (!t) return fail(err, OCTET_ERR_ARGUMENT, "%s is NULL; pass a tensor.", name);
   OCTET_TRY(check_type(err, name, t->type, types));
-  if (t->flags) return fail_flags(err, name, t->flags, "none (octet_tensor.flags must be 0)");
+  if (t->flags)
+    return fail(err, OCTET_ERR_ARGUMENT, "%s.flags is %u; it must be 0 in this release.", name,
+                t->flags);
   if (t->reserved)
     return fail(err, OCTET_ERR_ARGUMENT, "%s.reserved is %d; it must be 0.", name, t->reserved);
   if (t->rank < 0 || t->rank > 6)
@@ -245,8 +248,15 @@ octet_status check_qparams(octet_error* err, const char* name, const octet_qpara
   if (!q)
     return fail(err, OCTET_ERR_ARGUMENT, "%s.q is NULL; this tensor needs scale and zero point.",
                 name);
+  char field[64];
+  const auto field_name = [&](const char* suffix) {
+    Text text(field, sizeof field);
+    text.add("%s.q->%s", name, suffix);
+    text.finish();
+    return field;
+  };
   if (q->flags & ~static_cast<uint32_t>(OCTET_DIVIDE))
-    return fail_flags(err, "qparams.flags", q->flags & ~static_cast<uint32_t>(OCTET_DIVIDE),
+    return fail_flags(err, field_name("flags"), q->flags & ~static_cast<uint32_t>(OCTET_DIVIDE),
                       "OCTET_DIVIDE");
   if (q->group)
     return fail(err, OCTET_ERR_UNSUPPORTED, "%s.q->group is %lld; groups are not in this release.",
@@ -254,7 +264,9 @@ octet_status check_qparams(octet_error* err, const char* name, const octet_qpara
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "%s.q->zero_point_f32 and reserved must be NULL in this release.", name);
-  if (!q->scale) return fail(err, OCTET_ERR_ARGUMENT, "%s.q->scale is NULL.", name);
+  if (!q->scale && q->count)  // an empty batch has no scale
+    return fail(err, OCTET_ERR_ARGUMENT, "%s.q->scale is NULL; pass %lld values.", name,
+                static_cast<long long>(q->count));
   *axis = -1;
   if (q->count != 1) {
     const int32_t at = q->axis < 0 ? q->axis + rank : q->axis;
@@ -279,7 +291,7 @@ octet_status check_qparams(octet_error* err, const char* name, const octet_qpara
     *qmax = q->qmax;
   }
   for (int64_t i = 0; i < q->count; ++i) {
-    OCTET_TRY(check_scale(err, "q->scale", i, q->scale[i]));
+    if (!scale_in_domain(q->scale[i])) return check_scale(err, field_name("scale"), i, q->scale[i]);
     const int32_t z = q->zero_point ? q->zero_point[i] : 0;
     if (s32 ? z != 0 : z < *qmin || z > *qmax)
       return fail(err, OCTET_ERR_ARGUMENT,

@@ -6,9 +6,10 @@
 
 #define OCTET_JOIN2(a, b) a##b
 #define OCTET_JOIN(a, b) OCTET_JOIN2(a, b)
-#define OCTET_SAME(value, bytes64, bytes32)              \
-  typedef char OCTET_JOIN(octet_layout_at_, __COUNTER__) \
-      [(value) == (sizeof(void*) == 8 ? (bytes64) : (bytes32)) ? 1 : -1];
+#define OCTET_SAME(value, bytes64, bytes32) \
+  typedef char OCTET_JOIN(                  \
+      octet_layout_at_,                     \
+      __COUNTER__)[(value) == (sizeof(void*) == 8 ? (bytes64) : (bytes32)) ? 1 : -1];
 
 #define OCTET_STRUCT(name, bytes64, bytes32) OCTET_SAME(sizeof(name), bytes64, bytes32)
 #define OCTET_FIELD(name, field, bytes64, bytes32) \

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace abi {
+namespace contract {
 
 namespace {
 
@@ -25,9 +25,8 @@ Context make_context(const char* max_isa, const octet_allocator* allocator) {
   d.flags = OCTET_ALLOW_SLOW;
   d.max_isa = max_isa;
   d.allocator = allocator;
-  return make<octet_context>([&](octet_context** out, octet_error* err) {
-    return octet_context_create(&d, out, err);
-  });
+  return make<octet_context>(
+      [&](octet_context** out, octet_error* err) { return octet_context_create(&d, out, err); });
 }
 
 Weights make_weights(const octet_context* c, const octet_weights_desc& d) {
@@ -151,9 +150,8 @@ void expect_refused(octet_status want, const Call& call, const Words& words, con
   EXPECT_GT(sentence.size(), 15u) << sentence;
   EXPECT_EQ(sentence.empty() ? 0 : sentence.back(), '.') << sentence;
   for (const std::string& word : words)
-    EXPECT_NE(sentence.find(word), std::string::npos)
-        << "no \"" << word << "\" in: " << sentence;
+    EXPECT_NE(sentence.find(word), std::string::npos) << "no \"" << word << "\" in: " << sentence;
   EXPECT_EQ(call(nullptr), want) << "with err NULL";
 }
 
-}  // namespace abi
+}  // namespace contract

@@ -21,18 +21,18 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ABI_SANITIZED 1
+#define CONTRACT_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
     __has_feature(memory_sanitizer)
-#define ABI_SANITIZED 1
+#define CONTRACT_SANITIZED 1
 #endif
 #endif
-#ifndef ABI_SANITIZED
-#define ABI_SANITIZED 0
+#ifndef CONTRACT_SANITIZED
+#define CONTRACT_SANITIZED 0
 #endif
 
-namespace abi {
+namespace contract {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -128,7 +128,8 @@ class Guarded {
 class Snapshot {
  public:
   Snapshot(const void* p, size_t n)
-      : p_(p), copy_(static_cast<const unsigned char*>(p), static_cast<const unsigned char*>(p) + n) {}
+      : p_(p),
+        copy_(static_cast<const unsigned char*>(p), static_cast<const unsigned char*>(p) + n) {}
   bool same() const { return std::memcmp(p_, copy_.data(), copy_.size()) == 0; }
 
  private:
@@ -147,9 +148,9 @@ void expect_refused(octet_status want, const Call& call, const Words& words, con
                     const char* file, int line);
 
 #define EXPECT_ACCEPTED(call) \
-  ::abi::expect_accepted([&](octet_error* err) { return call; }, #call, __FILE__, __LINE__)
-#define EXPECT_REFUSED(status, call, ...)                                                    \
-  ::abi::expect_refused(                                                                     \
+  ::contract::expect_accepted([&](octet_error* err) { return call; }, #call, __FILE__, __LINE__)
+#define EXPECT_REFUSED(status, call, ...) \
+  ::contract::expect_refused(             \
       status, [&](octet_error* err) { return call; }, {__VA_ARGS__}, #call, __FILE__, __LINE__)
 
-}  // namespace abi
+}  // namespace contract

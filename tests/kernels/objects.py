@@ -21,7 +21,7 @@ CLAIMS = {
 }
 FUSED = re.compile(r"(vfn?m(add|sub)\w*|f(n?madd|n?msub|mla|mls))\b")
 CALL = re.compile(r"(callq?|blr?)\b")
-# Allowed by the NEON flags, but the CPU may lack them; compilers do not use them on their own.
+# Allowed where Highway names the extension, but the CPU may lack it; nothing here needs it.
 CRYPTO = re.compile(r"(aes[edim]\w*|sha(1|256)\w*|pmull2?\s.*\.1q)\b")
 
 

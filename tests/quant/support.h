@@ -141,6 +141,16 @@ inline octet_qparams make_qparams(const float* scale, const int32_t* zero, int64
   return q;
 }
 
+inline octet_qparams with_range(octet_qparams q, int32_t qmin, int32_t qmax) {
+  q.qmin = qmin;
+  q.qmax = qmax;
+  return q;
+}
+
+inline octet_tensor vec(const std::vector<float>& x) {
+  return octet_vec(OCTET_F32, x.data(), static_cast<int64_t>(x.size()));
+}
+
 inline octet_tensor with(octet_tensor t, const octet_qparams* q) {
   t.q = q;
   return t;

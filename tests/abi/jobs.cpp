@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jobs.h"
+
+#include <algorithm>
+
+namespace contract {
+
+namespace {
+
+// ---- layers -----------------------------------------------------------------------------------
+
+struct LayerKind {
+  const char* name;
+  octet_qtype in, out;
+  bool affine_weights;  // weight zero points that are not 0
+  size_t call_scales;   // 0: given at create; 1, or 2 for one for each row
+  bool tensor_wide;     // dynamic with one scale for the call
+  int32_t act;
+};
+
+constexpr octet_qtype kU8 = {OCTET_U8, 0.02f, 113}, kS8 = {OCTET_S8, 0.03f, -7};
+constexpr octet_qtype kU8Call = {OCTET_U8, 0, 0}, kS8Call = {OCTET_S8, 0, 0};
+constexpr octet_qtype kU8Out = {OCTET_U8, 0.11f, 9}, kS8Out = {OCTET_S8, 0.13f, -3};
+constexpr octet_qtype kF32 = {OCTET_F32, 0, 0}, kS32 = {OCTET_S32, 0, 0};
+
+constexpr LayerKind kLayers[] = {
+    {"static u8 to u8", kU8, kU8Out, false, 0, false, OCTET_RELU},
+    {"static s8 to s8", kS8, kS8Out, false, 0, false, OCTET_ACT_NONE},
+    {"static s8 to u8, affine weights", kS8, kU8Out, true, 0, false, OCTET_ACT_NONE},
+    {"static u8 to f32", kU8, kF32, false, 0, false, OCTET_RELU6},
+    {"static u8 to s32", kU8, kS32, true, 0, false, OCTET_ACT_NONE},
+    {"call's scale, u8 to s8", kU8Call, kS8Out, false, 1, false, OCTET_ACT_NONE},
+    {"a scale for each row, s8 to u8", kS8Call, kU8Out, true, 2, false, OCTET_RELU},
+    {"dynamic per row", kF32, kF32, false, 0, false, OCTET_ACT_NONE},
+    {"dynamic per row, affine weights", kF32, kF32, true, 0, false, OCTET_RELU},
+    {"dynamic per tensor", kF32, kF32, false, 0, true, OCTET_ACT_NONE},
+};
+
+size_t type_bytes(octet_type t) { return t == OCTET_F32 || t == OCTET_S32 ? 4 : 1; }
+
+// Everything that a layer's calls refer to.
+struct Layer {
+  Weights weights;
+  Op op;
+  std::vector<unsigned char> x;
+  std::vector<float> scale;
+  std::vector<int32_t> zero;
+  octet_qparams q{};
+  octet_tensor in, out;
+};
+
+void fill_activations(Random& random, octet_type type, int64_t m, int64_t k,
+                      std::vector<unsigned char>* x) {
+  const size_t count = static_cast<size_t>(m * k);
+  x->resize(count * type_bytes(type));
+  if (type != OCTET_F32) {
+    for (unsigned char& byte : *x) byte = static_cast<unsigned char>(random.below(256));
+    return;
+  }
+  std::vector<float> values = random.reals(count, 3);
+  // Whole rows of subnormals and of zeros; in the middle of a call, rows that are not finite.
+  const auto row = [&](int64_t i) { return values.begin() + static_cast<ptrdiff_t>(i * k); };
+  if (m > 8 && k > 0) {
+    std::fill(row(1), row(2), 1e-40f);
+    std::fill(row(3), row(4), 0.0f);
+    *row(5) = kNan;
+    *row(7) = -kInf;
+  }
+  std::memcpy(x->data(), values.data(), x->size());
+}
+
+Job layer_job(const octet_context* c, const LayerKind& kind, int64_t m, int64_t n, int64_t k) {
+  auto layer = std::make_shared<Layer>();
+  Random random(static_cast<uint64_t>(&kind - kLayers) + 17);
+  const std::vector<float> w = random.reals(static_cast<size_t>(n * k), 0.4f);
+  const std::vector<float> bias = random.reals(static_cast<size_t>(n), 2);
+  const octet_tensor source = octet_mat(OCTET_F32, w.data(), n, k);
+  const octet_tensor bias_tensor = octet_vec(OCTET_F32, bias.data(), n);
+  octet_scheme affine = sized<octet_scheme>();
+  affine.type = OCTET_S8;
+  octet_weights_desc wd = sized<octet_weights_desc>();
+  wd.source = &source;
+  if (kind.out.type != OCTET_S32) wd.bias = &bias_tensor;
+  if (kind.affine_weights) wd.scheme = &affine;
+  layer->weights = make_weights(c, wd);
+
+  octet_scheme tensor_wide = sized<octet_scheme>();
+  tensor_wide.type = OCTET_U8;
+  tensor_wide.granularity = OCTET_PER_TENSOR;
+  octet_linear_desc ld = sized<octet_linear_desc>();
+  ld.weights = layer->weights.get();
+  ld.in = kind.in;
+  ld.out = kind.out;
+  ld.act = kind.act;
+  if (kind.tensor_wide) ld.dynamic = &tensor_wide;
+  layer->op = make_op(c, ld);
+
+  fill_activations(random, kind.in.type, m, k, &layer->x);
+  if (kind.tensor_wide && !layer->x.empty()) {  // one NaN would be all that can be seen
+    const std::vector<float> values = random.reals(static_cast<size_t>(m * k), 3);
+    std::memcpy(layer->x.data(), values.data(), layer->x.size());
+  }
+  layer->in = octet_mat(kind.in.type, layer->x.data(), m, k);
+  if (kind.call_scales) {
+    const size_t count = kind.call_scales == 1 ? 1 : static_cast<size_t>(m);
+    for (size_t i = 0; i < count; ++i) {
+      layer->scale.push_back(0.01f + 0.001f * static_cast<float>(i));
+      layer->zero.push_back(static_cast<int32_t>(i % 90));
+    }
+    layer->q.count = static_cast<int64_t>(count);
+    layer->q.scale = layer->scale.data();
+    layer->q.zero_point = layer->zero.data();
+    layer->in.q = &layer->q;
+  }
+  Job job;
+  job.name = kind.name;
+  job.out = std::make_shared<Guarded>(static_cast<size_t>(m * n) * type_bytes(kind.out.type));
+  layer->out = octet_mat(kind.out.type, job.out->data(), m, n);
+  job.workspace = [layer](int32_t threads) {
+    octet_exec e = sized<octet_exec>();
+    e.max_threads = threads;
+    size_t bytes = 0;
+    octet_error err{};
+    EXPECT_EQ(octet_op_workspace(layer->op.get(), &layer->in, 1, &e, &bytes, &err), OCTET_OK)
+        << err.text;
+    return bytes;
+  };
+  job.run = [layer](const octet_exec* e, octet_error* err) {
+    return octet_op_run(layer->op.get(), &layer->in, 1, &layer->out, 1, e, err);
+  };
+  job.large = true;
+  return job;
+}
+
+// ---- raw GEMM ---------------------------------------------------------------------------------
+
+struct Gemm {
+  octet_gemm_desc desc = sized<octet_gemm_desc>();
+  std::vector<int8_t> a, b;
+  std::vector<float> b_scale, bias;
+  std::vector<int32_t> b_zero;
+  float a_scale = 0.05f, y_scale = 0.5f;
+  int32_t a_zero = 3, y_zero = 100;
+  octet_qparams aq{}, bq{}, yq{};
+  octet_tensor A, B, Bias, Y;
+};
+
+Job gemm_job(const octet_context* c, octet_type in, octet_type out, int64_t m, int64_t n,
+             int64_t k) {
+  auto g = std::make_shared<Gemm>();
+  Random random(static_cast<uint64_t>(in * 16 + out));
+  g->a = random.bytes(static_cast<size_t>(m * k));
+  g->b = random.bytes(static_cast<size_t>(n * k));
+  g->bias = random.reals(static_cast<size_t>(n), 9);
+  for (int64_t i = 0; i < n; ++i) {
+    g->b_scale.push_back(0.01f + 0.002f * static_cast<float>(i));
+    g->b_zero.push_back(static_cast<int32_t>(i % 3));
+  }
+  g->aq.count = 1;
+  g->aq.scale = &g->a_scale;
+  g->aq.zero_point = &g->a_zero;
+  g->bq.count = n;
+  g->bq.scale = g->b_scale.data();
+  g->bq.zero_point = g->b_zero.data();
+  g->yq.count = 1;
+  g->yq.scale = &g->y_scale;
+  g->yq.zero_point = &g->y_zero;
+  g->A = octet_mat(in, g->a.data(), m, k);
+  g->A.q = &g->aq;
+  g->B = octet_mat(OCTET_S8, g->b.data(), n, k);
+  g->B.q = &g->bq;
+  g->B.strides[0] = 1;  // stored as [K,N]
+  g->B.strides[1] = n;
+  g->Bias = octet_vec(OCTET_F32, g->bias.data(), n);
+  Job job;
+  job.name = std::string("gemm ") + (in == OCTET_U8 ? "u8" : "s8") + " to " +
+             (out == OCTET_S32   ? "s32"
+              : out == OCTET_F32 ? "f32"
+                                 : "u8");
+  job.out = std::make_shared<Guarded>(static_cast<size_t>(m * n) * type_bytes(out));
+  g->Y = octet_mat(out, job.out->data(), m, n);
+  if (out == OCTET_U8) g->Y.q = &g->yq;
+  const octet_tensor* bias = out == OCTET_S32 ? nullptr : &g->Bias;
+  job.workspace = [g, c](int32_t threads) {
+    octet_exec e = sized<octet_exec>();
+    e.max_threads = threads;
+    size_t bytes = 0;
+    octet_error err{};
+    EXPECT_EQ(octet_gemm_workspace(c, &g->desc, &g->A, &g->B, &g->Y, &e, &bytes, &err), OCTET_OK)
+        << err.text;
+    return bytes;
+  };
+  job.run = [g, c, bias](const octet_exec* e, octet_error* err) {
+    return octet_gemm(c, &g->desc, &g->A, &g->B, bias, &g->Y, e, err);
+  };
+  job.large = true;
+  return job;
+}
+
+// ---- element by element -----------------------------------------------------------------------
+
+constexpr int64_t kRows = 19, kColumns = 4108;  // more than one task
+constexpr size_t kElements = kRows * kColumns;
+
+struct Elements {
+  std::vector<float> x;
+  std::vector<int32_t> s32;
+  std::vector<unsigned char> bytes, mask;
+  std::vector<float> scale;
+  std::vector<int32_t> zero;
+  octet_qparams one{}, plain{}, channels{}, fake{};
+  octet_tensor in, out;
+  octet_fake_quantizer f = sized<octet_fake_quantizer>();
+  octet_scheme scheme = sized<octet_scheme>();
+  Observer observer;
+};
+
+std::shared_ptr<Elements> make_elements() {
+  auto e = std::make_shared<Elements>();
+  Random random(99);
+  e->x = random.reals(kElements, 4);
+  const float special[] = {0.5f, 1.5f, -2.5f, -0.0f, 1e-40f, -1e-45f, kInf, -kInf, kNan, 1e18f};
+  std::copy(std::begin(special), std::end(special), e->x.begin() + 3);
+  for (size_t i = 0; i < kElements; ++i) {
+    e->s32.push_back(static_cast<int32_t>(random.next() >> 40) - (1 << 23));
+    e->bytes.push_back(static_cast<unsigned char>(random.below(256)));
+    e->mask.push_back(static_cast<unsigned char>(random.below(2)));
+  }
+  for (int i = 0; i < kRows; ++i) {
+    e->scale.push_back(0.01f * static_cast<float>(i + 1));
+    e->zero.push_back(i * 3);
+  }
+  e->one.count = e->plain.count = 1;
+  e->one.scale = e->plain.scale = e->scale.data() + 4;
+  e->one.zero_point = e->zero.data() + 4;
+  e->channels.count = kRows;
+  e->channels.scale = e->scale.data();
+  e->channels.zero_point = e->zero.data();
+  e->fake = e->channels;
+  e->fake.qmax = 255;
+  return e;
+}
+
+octet_tensor elements(octet_type type, const void* data, const octet_qparams* q = nullptr) {
+  octet_tensor t = octet_mat(type, data, kRows, kColumns);
+  t.q = q;
+  return t;
+}
+
+using PairFn = octet_status(const octet_context*, const octet_tensor*, const octet_tensor*,
+                            const octet_exec*, octet_error*);
+
+// octet_quantize, octet_dequantize or octet_requantize.
+Job pair_job(const octet_context* c, const char* name, PairFn* fn, octet_type in, octet_type out,
+             bool per_channel, uint32_t flags = 0) {
+  auto e = make_elements();
+  e->one.flags = e->channels.flags = flags;
+  Job job;
+  job.name = name;
+  job.out = std::make_shared<Guarded>(kElements * type_bytes(out));
+  const void* data = in == OCTET_F32   ? static_cast<const void*>(e->x.data())
+                     : in == OCTET_S32 ? static_cast<const void*>(e->s32.data())
+                                       : e->bytes.data();
+  e->in = elements(in, data, in == OCTET_F32 ? nullptr : in == OCTET_S32 ? &e->plain : &e->one);
+  e->out = elements(out, job.out->data(),
+                    out == OCTET_F32 ? nullptr
+                    : per_channel    ? &e->channels
+                                     : &e->one);
+  job.run = [e, c, fn](const octet_exec* exec, octet_error* err) {
+    return fn(c, &e->in, &e->out, exec, err);
+  };
+  return job;
+}
+
+Job fake_quant_job(const octet_context* c) {
+  auto e = make_elements();
+  Job job;
+  job.name = "fake_quant";
+  job.out = std::make_shared<Guarded>(kElements * 5);  // y, then the mask
+  e->in = elements(OCTET_F32, e->x.data());
+  e->out = elements(OCTET_F32, job.out->data());
+  unsigned char* mask = job.out->data() + 4 * kElements;
+  job.run = [e, c, mask](const octet_exec* exec, octet_error* err) {
+    return octet_fake_quant(c, &e->in, &e->fake, &e->out, mask, exec, err);
+  };
+  return job;
+}
+
+Job backward_job(const octet_context* c) {
+  auto e = make_elements();
+  Job job;
+  job.name = "fake_quant_backward";
+  job.out = std::make_shared<Guarded>(kElements * 4);
+  e->in = elements(OCTET_F32, e->x.data());
+  e->out = elements(OCTET_F32, job.out->data());
+  job.run = [e, c](const octet_exec* exec, octet_error* err) {
+    return octet_fake_quant_backward(c, &e->in, e->mask.data(), &e->out, exec, err);
+  };
+  return job;
+}
+
+// One step of a moving range; y, state and mask are one output.
+Job step_job(const octet_context* c, bool per_channel) {
+  auto e = make_elements();
+  const size_t count = per_channel ? kRows : 1;
+  Job job;
+  job.name = per_channel ? "fake_quant_step per channel" : "fake_quant_step per tensor";
+  job.out = std::make_shared<Guarded>(kElements * 5 + count * 16);
+  float* y = job.out->as<float>();
+  e->scheme.type = per_channel ? OCTET_S4 : OCTET_U8;
+  e->scheme.flags = per_channel ? OCTET_SYMMETRIC : 0;
+  e->scheme.granularity = per_channel ? OCTET_PER_CHANNEL : OCTET_PER_TENSOR;
+  e->f.scheme = &e->scheme;
+  e->f.momentum = 0.3f;
+  e->f.count = count;
+  e->f.run_min = y + kElements;
+  e->f.run_max = e->f.run_min + count;
+  e->f.scale = e->f.run_max + count;
+  e->f.zero_point = reinterpret_cast<int32_t*>(e->f.scale + count);
+  unsigned char* mask = job.out->data() + 4 * kElements + 16 * count;
+  e->in = elements(OCTET_F32, e->x.data());
+  e->out = elements(OCTET_F32, y);
+  job.run = [e, c, mask](const octet_exec* exec, octet_error* err) {
+    for (size_t i = 0; i < e->f.count; ++i) {
+      e->f.run_min[i] = -1;
+      e->f.run_max[i] = 1;
+    }
+    return octet_fake_quant_step(c, &e->f, &e->in, &e->out, mask, exec, err);
+  };
+  return job;
+}
+
+// reset, feed twice, statistics and qparams.
+Job observer_job(const octet_context* c, bool per_channel) {
+  auto e = make_elements();
+  const size_t count = per_channel ? kRows : 1;
+  Job job;
+  job.name = per_channel ? "observer per channel" : "observer per tensor";
+  job.out = std::make_shared<Guarded>(sizeof(octet_observed) + count * 8);
+  e->observer = make_observer(c, per_channel ? count : 0, 0);
+  e->in = elements(OCTET_F32, e->x.data());
+  auto* stats = job.out->as<octet_observed>();
+  float* scale = reinterpret_cast<float*>(stats + 1);
+  int32_t* zero = reinterpret_cast<int32_t*>(scale + count);
+  job.run = [e, stats, scale, zero, count](const octet_exec* exec, octet_error* err) {
+    octet_observer* o = e->observer.get();
+    octet_observer_reset(o);
+    octet_status status = octet_observer_feed(o, &e->in, exec, err);
+    if (!status) status = octet_observer_feed(o, &e->in, exec, err);
+    if (status) return status;
+    *stats = sized<octet_observed>();
+    status = octet_observer_stats(o, stats, err);
+    return status ? status : octet_observer_qparams(o, nullptr, scale, zero, count, err);
+  };
+  return job;
+}
+
+Job choose_job(int32_t chooser) {
+  static const float kMin[] = {-1, 0, -3.3f, 1e-40f, -1e-39f, -5, 0.1f};
+  static const float kMax[] = {2, 0, 1e-3f, 2e-40f, 1e-3f, -4, 0.3f};
+  constexpr size_t kCount = std::size(kMin);
+  auto e = make_elements();
+  e->scheme.type = OCTET_U8;
+  e->scheme.chooser = chooser;
+  Job job;
+  job.name = "choose_qparams, chooser " + std::to_string(chooser);
+  job.out = std::make_shared<Guarded>(kCount * 8);
+  float* scale = job.out->as<float>();
+  job.run = [e, scale](const octet_exec*, octet_error* err) {
+    return octet_choose_qparams(&e->scheme, kMin, kMax, kCount, scale,
+                                reinterpret_cast<int32_t*>(scale + kCount), err);
+  };
+  return job;
+}
+
+Job pack_job(const octet_context* c, bool affine) {
+  constexpr int64_t kN = 83, kK = 131;
+  struct Pack {
+    std::vector<float> w, bias;
+    octet_tensor source, bias_tensor;
+    octet_scheme scheme = sized<octet_scheme>();
+    octet_weights_desc desc = sized<octet_weights_desc>();
+  };
+  auto p = std::make_shared<Pack>();
+  Random random(5);
+  p->w = random.reals(kN * kK, 1);
+  std::fill_n(p->w.begin() + 2 * kK, kK, 1e-40f);
+  p->bias = random.reals(kN, 1);
+  p->source = octet_mat(OCTET_F32, p->w.data(), kN, kK);
+  p->bias_tensor = octet_vec(OCTET_F32, p->bias.data(), kN);
+  p->scheme.type = OCTET_S8;
+  p->desc.source = &p->source;
+  p->desc.bias = &p->bias_tensor;
+  if (affine) p->desc.scheme = &p->scheme;
+  Job job;
+  job.name = affine ? "weights_pack, affine" : "weights_pack";
+  size_t bytes = 0;
+  EXPECT_ACCEPTED(octet_weights_bytes(c, &p->desc, &bytes, err));
+  job.out = std::make_shared<Guarded>(bytes);
+  job.run = [p, c, out = job.out.get()](const octet_exec* e, octet_error* err) {
+    return octet_weights_pack(c, &p->desc, out->data(), out->size(), e, err);
+  };
+  job.large = true;
+  return job;
+}
+
+}  // namespace
+
+std::vector<Job> layer_jobs(const octet_context* c, int64_t m, int64_t n, int64_t k,
+                            const std::function<bool(octet_type)>& wanted) {
+  std::vector<Job> jobs;
+  for (const LayerKind& kind : kLayers)
+    if (wanted(kind.out.type)) jobs.push_back(layer_job(c, kind, m, n, k));
+  constexpr octet_type kGemms[][2] = {
+      {OCTET_U8, OCTET_S32}, {OCTET_S8, OCTET_F32}, {OCTET_U8, OCTET_U8}};
+  for (const auto& [in, out] : kGemms)
+    if (wanted(out)) jobs.push_back(gemm_job(c, in, out, m, n, k));
+  return jobs;
+}
+
+std::vector<Job> other_jobs(const octet_context* c) {
+  std::vector<Job> jobs;
+  jobs.push_back(pair_job(c, "quantize u8", octet_quantize, OCTET_F32, OCTET_U8, false));
+  jobs.push_back(pair_job(c, "quantize u8 per channel, dividing", octet_quantize, OCTET_F32,
+                          OCTET_U8, true, OCTET_DIVIDE));
+  jobs.push_back(pair_job(c, "quantize s8 per channel", octet_quantize, OCTET_F32, OCTET_S8, true));
+  jobs.push_back(pair_job(c, "dequantize u8", octet_dequantize, OCTET_U8, OCTET_F32, false));
+  jobs.push_back(pair_job(c, "dequantize s32", octet_dequantize, OCTET_S32, OCTET_F32, false));
+  jobs.push_back(pair_job(c, "requantize u8 to s8", octet_requantize, OCTET_U8, OCTET_S8, true));
+  jobs.push_back(pair_job(c, "requantize s32 to u8", octet_requantize, OCTET_S32, OCTET_U8, true));
+  jobs.push_back(fake_quant_job(c));
+  jobs.push_back(backward_job(c));
+  jobs.push_back(step_job(c, false));
+  jobs.push_back(step_job(c, true));
+  jobs.push_back(observer_job(c, false));
+  jobs.push_back(observer_job(c, true));
+  for (int32_t chooser = OCTET_CHOOSE_OCTET; chooser <= OCTET_CHOOSE_ONNX; ++chooser)
+    jobs.push_back(choose_job(chooser));
+  jobs.push_back(pack_job(c, false));
+  jobs.push_back(pack_job(c, true));
+  return jobs;
+}
+
+std::vector<Job> all_jobs(const octet_context* c) {
+  std::vector<Job> jobs = layer_jobs(c, kJobM, kJobN, kJobK);
+  for (Job& job : other_jobs(c)) jobs.push_back(std::move(job));
+  return jobs;
+}
+
+JobExec::JobExec(const Job& job, int32_t threads) : exec(sized<octet_exec>()) {
+  exec.max_threads = threads;
+  exec.workspace_bytes = job.workspace(threads);
+  workspace_ = std::make_shared<Guarded>(exec.workspace_bytes);
+  exec.workspace = workspace_->data();
+}
+
+std::vector<unsigned char> bits_of(const Job& job, const octet_exec* e) {
+  std::memset(job.out->data(), 0xCD, job.out->size());
+  octet_error err{};
+  EXPECT_EQ(job.run(e, &err), OCTET_OK) << job.name << ": " << err.text;
+  EXPECT_EQ(job.out->spilled(), 0u) << job.name;
+  return {job.out->data(), job.out->data() + job.out->size()};
+}
+
+std::vector<unsigned char> bits_of(const Job& job) {
+  const JobExec e(job);
+  return bits_of(job, &e.exec);
+}
+
+}  // namespace contract
