@@ -3,6 +3,7 @@
 // octet_choose_qparams: ranges of the caller's own to scales and zero points.
 #include "src/fpenv.h"
 #include "src/scheme.h"
+#include "src/tensor.h"
 
 namespace octet {
 namespace {
@@ -28,12 +29,23 @@ octet_status choose_one(octet_error* err, const Chooser& c, const float* min, co
   ResolvedScheme s;
   OCTET_TRY(resolve_scheme(err, scheme, Place::kRanges, 0, &s));
   if (!count) return OCTET_OK;
+  if (count > size_t{1} << 40)  // such as a -1 of the caller
+    return fail(err, OCTET_ERR_ARGUMENT, "count is %zu; it must be at most 2^40.", count);
   if (!min || !max || !scale)
     return fail(err, OCTET_ERR_ARGUMENT, "%s is NULL; pass %zu values.",
                 !min   ? "min"
                 : !max ? "max"
                        : "scale",
                 count);
+  const int64_t values = static_cast<int64_t>(count);
+  const View scales = array_view(scale, values);
+  const View zeros = array_view(zero_point, zero_point ? values : 0);
+  const View mins = array_view(min, values), maxs = array_view(max, values);
+  OCTET_TRY(check_overlap(err, "scale", scales, "min", mins, false));
+  OCTET_TRY(check_overlap(err, "scale", scales, "max", maxs, false));
+  OCTET_TRY(check_overlap(err, "zero_point", zeros, "min", mins, false));
+  OCTET_TRY(check_overlap(err, "zero_point", zeros, "max", maxs, false));
+  OCTET_TRY(check_overlap(err, "zero_point", zeros, "scale", scales, false));
   // Everything is chosen twice, so that a refusal comes before the first write.
   for (int pass = 0; pass < 2; ++pass)
     for (size_t i = 0; i < count; ++i) {

@@ -18,8 +18,8 @@ octet_status read_operands(octet_error* err, const char* x_name, const octet_ten
                            Elementwise* e) {
   OCTET_TRY(read_tensor(err, x_name, x, type_bit(OCTET_F32), 0, &e->x));
   OCTET_TRY(read_tensor(err, y_name, y, type_bit(OCTET_F32), kOutput, &e->y));
-  OCTET_TRY(refuse_qparams(err, x_name, e->x));
-  OCTET_TRY(refuse_qparams(err, y_name, e->y));
+  OCTET_TRY(check_no_qparams(err, x_name, e->x));
+  OCTET_TRY(check_no_qparams(err, y_name, e->y));
   OCTET_TRY(check_same_dims(err, x_name, e->x, y_name, e->y));
   OCTET_TRY(check_overlap(err, y_name, e->y, x_name, e->x, true));
   e->mask = const_cast<uint8_t*>(mask);
@@ -166,7 +166,7 @@ octet_status read_step(octet_error* err, const octet_fake_quantizer* in, const V
   return OCTET_OK;
 }
 
-// The state must not lie in what the step writes.
+// The state must not lie in what the step writes, nor in other state.
 octet_status check_state_apart(octet_error* err, const Step& s, const Elementwise& e) {
   const struct {
     const char* name;
@@ -175,14 +175,11 @@ octet_status check_state_apart(octet_error* err, const Step& s, const Elementwis
                 {"octet_fake_quantizer.run_max", s.f.run_max},
                 {"octet_fake_quantizer.scale", s.f.scale},
                 {"octet_fake_quantizer.zero_point", s.f.zero_point}};
+  const int64_t count = static_cast<int64_t>(s.f.count);
   for (const auto& a : arrays) {
-    View v = {};
-    v.data = static_cast<char*>(const_cast<void*>(a.data));
-    v.type = OCTET_F32;
-    v.item = 4;
-    v.rank = 1;
-    v.count = v.dims[0] = static_cast<int64_t>(s.f.count);
-    v.strides[0] = 1;
+    const View v = array_view(a.data, count);
+    for (const auto* b = arrays; b != &a; ++b)
+      OCTET_TRY(check_overlap(err, a.name, v, b->name, array_view(b->data, count), false));
     OCTET_TRY(check_overlap(err, "y", e.y, a.name, v, false));
     OCTET_TRY(check_overlap(err, a.name, v, "x", e.x, false));
     if (e.mask) OCTET_TRY(check_overlap(err, "mask", mask_view(e.x, e.mask), a.name, v, false));

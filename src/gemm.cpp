@@ -51,6 +51,7 @@ octet_status read_bias(octet_error* err, const octet_tensor* bias, WeightsSource
   if (!bias) return OCTET_OK;
   OCTET_TRY(read_tensor(err, "bias", bias, type_bit(OCTET_F32) | type_bit(OCTET_S32), kAnyStrides,
                         &b->bias));
+  OCTET_TRY(check_no_qparams(err, "bias", b->bias));
   if (b->bias.rank != 1 || b->bias.dims[0] != b->n)
     return fail(err, OCTET_ERR_ARGUMENT, "bias must be [%lld], one for each column of y.",
                 static_cast<long long>(b->n));
@@ -145,6 +146,7 @@ __attribute__((noinline)) octet_status run(const octet_context& c, const octet_g
   const size_t need = GemmScratch(g, nullptr).bytes;
   OCTET_TRY(check_workspace(err, e, need, g.a, g.y));
   OCTET_TRY(check_workspace(err, e, need, g.b.source, g.y));
+  if (g.b.has_bias) OCTET_TRY(check_workspace(err, e, need, g.b.bias, g.y));
   const GemmScratch s(g, e.e.workspace);
   OCTET_TRY(pack_blob(err, c, g.b, s.blob, e, false));
   g.linear.w = view_blob(s.blob);

@@ -62,7 +62,7 @@ octet_status read_desc(octet_error* err, const octet_observer_desc* desc, octet_
   View x;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_tensor(err, "x", tensor, type_bit(OCTET_F32), 0, &x));
-  OCTET_TRY(refuse_qparams(err, "x", x));
+  OCTET_TRY(check_no_qparams(err, "x", x));
   int32_t axis = -1;
   if (o->channels) {
     axis = o->axis < 0 ? o->axis + x.rank : o->axis;
@@ -113,6 +113,9 @@ octet_status check_count(octet_error* err, const octet_observer& o, int32_t gran
   OCTET_TRY(resolve_scheme(err, scheme, Place::kObserver, 0, &s));
   OCTET_TRY(check_count(err, o, s.granularity, count));
   if (!scale) return fail(err, OCTET_ERR_ARGUMENT, "scale is NULL; pass %zu values.", count);
+  const int64_t values = static_cast<int64_t>(count);
+  OCTET_TRY(check_overlap(err, "zero_point", array_view(zero_point, zero_point ? values : 0),
+                          "scale", array_view(scale, values), false));
   // Everything is chosen twice, so that a refusal comes before the first write.
   for (int pass = 0; pass < 2; ++pass)
     for (size_t i = 0; i < count; ++i) {

@@ -92,12 +92,6 @@ void work(void* arg, size_t task) {
 
 }  // namespace
 
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
-  return v.q ? fail(err, OCTET_ERR_ARGUMENT,
-                    "%s.q is set, but %s is F32 and has no scale; leave it NULL.", name, name)
-             : OCTET_OK;
-}
-
 View mask_view(const View& x, const uint8_t* mask) {
   View m = x;
   m.data = reinterpret_cast<char*>(const_cast<uint8_t*>(mask));

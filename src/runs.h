@@ -28,9 +28,6 @@ struct Elementwise {
 
 octet_status run_elementwise(octet_error* err, const Exec& exec, const Elementwise& e);
 
-// F32 has no qparams: a tensor that carries some is a mistake.
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v);
-
 // A dense view of U8 with the dims of x: how masks are walked and checked.
 View mask_view(const View& x, const uint8_t* mask);
 

@@ -183,6 +183,23 @@ octet_status check_overlap(octet_error* err, const char* out_name, const View& o
                                : "they must be apart");
 }
 
+View array_view(const void* data, int64_t count) {
+  View v = {};
+  v.data = static_cast<char*>(const_cast<void*>(data));
+  v.rank = 1;
+  v.dims[0] = v.count = count;
+  v.strides[0] = 1;
+  v.item = 4;
+  return v;
+}
+
+octet_status check_no_qparams(octet_error* err, const char* name, const View& v) {
+  if (!v.q) return OCTET_OK;
+  return fail(err, OCTET_ERR_ARGUMENT,
+              "%s.q is given, but %s is %s here and has no scale; leave it NULL.", name, name,
+              type_name(v.type));
+}
+
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,
                              const char* b_name, const View& b) {
   if (a.rank != b.rank)

@@ -47,6 +47,12 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
 octet_status check_overlap(octet_error* err, const char* out_name, const View& out,
                            const char* in_name, const View& in, bool in_place_allowed);
 
+// An array of `count` 4-byte values, for check_overlap.
+View array_view(const void* data, int64_t count);
+
+// A tensor whose scale would have no meaning has none.
+octet_status check_no_qparams(octet_error* err, const char* name, const View& v);
+
 // Both tensors have the same rank and dims.
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,
                              const char* b_name, const View& b);
