@@ -123,6 +123,7 @@ void call_linear_1x16x4(benchmark::State& state) {
   uint8_t x[kK] = {1, 2, 3, 4}, y[kN];
   const octet_tensor in = octet_mat(OCTET_U8, x, 1, kK), out = octet_mat(OCTET_U8, y, 1, kN);
   Runner runner;
+  runner.reserve(op.get(), in);
   for (auto _ : state) runner.run(op.get(), in, out);
 }
 BENCHMARK(call_linear_1x16x4);

@@ -112,7 +112,7 @@ class Kernel:
     weight: str = ""
     mr: int = 0
     nr: int = 0
-    rows: str = "indexed"
+    rows: str = ""
     cycles_k4: float = 0
     cycles_fixed: float = 0
     kr: int = field(init=False)
@@ -134,7 +134,7 @@ class Kernel:
     def row(self) -> str:
         """The initializer of its Row."""
         weight = TYPES[self.weight] if self.weight else "0"
-        form = {"strided": "kRowsStrided", "indexed": "kRowsIndexed"}[self.rows]
+        form = {"": "0", "strided": "kRowsStrided", "indexed": "kRowsIndexed"}[self.rows]
         return (
             f'{{"{self.name}", {FAMILIES[self.family][0]}, {ISAS[self.isa]}, '
             f"{TYPES[self.in_type]}, {weight}, {TYPES[self.out_type]}, "

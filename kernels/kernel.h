@@ -39,12 +39,17 @@ struct Tile;
 //
 // Order (docs/numerics.md), acc in int32 modulo 2^32, floats in binary32, one rounding each, never
 // fused:
-//   acc = sum(a * b) - row_a[i]*col_a[j] - row_b[i]*col_b[j] + ibias[j]
+//   acc = sum(a * b) - row_a[i] * col_a[j] - row_b[i] * col_b[j] + ibias[j]
 //   f = float(acc)
-//   one activation scale (row_scale null):  q8: f = (f + fbias[j]) * mult[j]     f32: f = f *
-//   mult[j] + fbias[j] a scale per row (row_scale[i]):         f = f * (row_scale[i] * mult[j]) +
-//   fbias[j];    q8: f = f * inv_out q8:  q = rne(clamp(f, lo - zp, hi - zp)) + zp, stored as a
-//   byte f32: y = min(fhi, max(flo, f)) with a NaN f handed on unchanged s32: acc itself
+//   one activation scale (row_scale null):
+//     q8:  f = (f + fbias[j]) * mult[j]
+//     f32: f = f * mult[j] + fbias[j]
+//   a scale per row:
+//     q8:  f = (f * (row_scale[i] * mult[j]) + fbias[j]) * inv_out
+//     f32: f = f * (row_scale[i] * mult[j]) + fbias[j]
+//   q8:  q = rne(clamp(f, lo - zp, hi - zp)) + zp, stored as a byte; a NaN gives lo
+//   f32: y = min(fhi, max(flo, f)), a NaN handed on with its bits
+//   s32: acc itself
 struct Finish {
   const int32_t* ibias;  // never null
   const float* fbias;  // q8, f32: never null (0 where there is no bias: float(acc) is never -0, so
@@ -62,17 +67,17 @@ struct Finish {
 // One batch-reduce tile: C[m,n] = finish(init + sum over taps t of A_t[m,kc] * B_t[kc,n]).
 // GEMM is one tap with a stride; a convolution is kh*kw taps with an offset for each row.
 struct Tile {
-  const void*
-      a;  // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3 of each 4 k
+  const void* a;        // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3
+                        // of each 4 k
   const int32_t* rows;  // indexed rows: [taps][mr] byte offsets from a; a row >= m repeats a valid
                         // one. Strided rows: null
   ptrdiff_t lda;  // strided rows: row i of tap t is at a + tap[t] + i * lda (bytes); m must be mr
   const ptrdiff_t* tap;  // strided rows: [taps] byte offsets
   int32_t taps, kc;  // kc: elements of K in each tap. A is read for exactly kc elements (S16: for
                      // kc rounded up to 4, the padding being zeros); B for kc rounded up to 4
-  const int8_t* b;  // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t
-                    // * ceil(kc/4) * 64
-  ptrdiff_t panel;  // bytes from a 16-column panel to the next; all nr/16 panels exist
+  const int8_t* b;   // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t
+                     // * ceil(kc/4) * 64
+  ptrdiff_t panel;   // bytes from a 16-column panel to the next; all nr/16 panels exist
   const int32_t* init;   // partial sums of earlier K blocks, row-major; null: 0
   ptrdiff_t ldi;         // elements
   void* c;               // row i of C at c + i * ldc
@@ -146,8 +151,8 @@ enum Family : int32_t {
 
 enum RowsForm : int32_t { kRowsStrided, kRowsIndexed };
 
-// Operand tags of a row: octet_type values, and:
-enum { kOutQ8 = 100 };  // u8 or s8, as Finish.flip says
+// Operand tags of a row: octet_type values, 0 for a Range, and:
+enum { kOutQ8 = 100 };  // u8 or s8: what Finish.flip says, or (flip, "x8" in its name) either
 
 struct Row {
   const char* name;  // <family>_<act><weight>_<out>_<MR>x<NR>c<KR>_<isa>[_<variant>] or

@@ -18,8 +18,8 @@ octet_status read_operands(octet_error* err, const char* x_name, const octet_ten
                            Elementwise* e) {
   OCTET_TRY(read_tensor(err, x_name, x, type_bit(OCTET_F32), 0, &e->x));
   OCTET_TRY(read_tensor(err, y_name, y, type_bit(OCTET_F32), kOutput, &e->y));
-  OCTET_TRY(check_no_qparams(err, x_name, e->x));
-  OCTET_TRY(check_no_qparams(err, y_name, e->y));
+  OCTET_TRY(refuse_qparams(err, x_name, e->x));
+  OCTET_TRY(refuse_qparams(err, y_name, e->y));
   OCTET_TRY(check_same_dims(err, x_name, e->x, y_name, e->y));
   OCTET_TRY(check_overlap(err, y_name, e->y, x_name, e->x, true));
   e->mask = const_cast<uint8_t*>(mask);
@@ -55,7 +55,8 @@ octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise*
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "q->zero_point_f32 and q->reserved must be NULL in this release.");
-  if (!q->scale) return fail(err, OCTET_ERR_ARGUMENT, "q->scale is NULL; pass q->count scales.");
+  if (!q->scale && q->count)
+    return fail(err, OCTET_ERR_ARGUMENT, "q->scale is NULL; pass q->count scales.");
   if (q->count != 1) OCTET_TRY(find_axis(err, "q", e->x, q->axis, q->count, &e->out.axis));
   if (q->qmin > 0 || q->qmin < -32768 || q->qmax < 0 || q->qmax > 65535 || q->qmin >= q->qmax ||
       q->qmax - q->qmin > 65535)

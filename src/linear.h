@@ -35,7 +35,7 @@ struct Linear {
   int32_t shift;          // operand integer minus activation integer: 0, 128 or -128
   int32_t lo, hi;         // q8 out
   float flo, fhi;         // f32 out
-  GemmRows rows;
+  GemmTable table;
   RunFn *quantize, *flip, *widen;
   RangeFn* minmax;
   RowSumFn* rowsum;

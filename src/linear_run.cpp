@@ -320,9 +320,8 @@ octet_status run_chunk(octet_error* err, const octet_context& ctx, Chunk* c, con
     const int64_t tasks = (c->m + c->rows_per_task - 1) / c->rows_per_task;
     OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(tasks), prepare_task, c));
   }
-  if (c->m != c->planned_m) {  // the last rows
-    const GemmShape shape = {c->m, l.w.n, l.w.k, exec.e.max_threads};
-    replan_gemm(ctx, l.rows, shape, c->plan.main, &c->plan);
+  if (c->m != c->planned_m) {  // a group, a chunk or the last rows
+    replan_gemm(ctx, l.table, c->m, exec.e.max_threads, c->plan.main, &c->plan);
     c->planned_m = c->m;
   }
   c->tasks_m = (c->m + c->plan.mc - 1) / c->plan.mc;
@@ -341,7 +340,9 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
   if (!total || !l.w.n) return OCTET_OK;
   const Scratch s(l, total, workspace);
   Chunk c{l, s};
-  c.pitch_x = rows.pitch_a * static_cast<int64_t>(x.item);
+  // K = 0: there are rows, but nothing of x to point to, and its data may be NULL.
+  const char* const x_data = x.count ? x.data : y.data;
+  c.pitch_x = x.count ? rows.pitch_a * static_cast<int64_t>(x.item) : 0;
   c.pitch_y = rows.pitch_b * static_cast<int64_t>(y.item);
   // Tiles reach their rows by 32-bit offsets; refused before anything is written.
   if (!l.packs_a() && c.pitch_x > INT32_MAX / 16)
@@ -349,10 +350,11 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
                 "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
                 static_cast<long long>(c.pitch_x));
   const int64_t chunk = chunk_rows(l, total);
-  // Planned once: an impossible exec.plan or forced kernel is refused before anything is written.
-  c.planned_m = min64(chunk, rows.rows);
-  const GemmShape shape = {c.planned_m, l.w.n, l.w.k, exec.e.max_threads};
-  OCTET_TRY(select_gemm(err, ctx, l.rows, shape, exec.e.plan, &c.plan));
+  // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates
+  // are the ones that run, and an impossible exec.plan or forced kernel is refused before anything
+  // is written.
+  c.planned_m = total;
+  OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
   c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && x.q->count != 1);
   Columns columns = {};
   if (l.input == Input::kStatic) {
@@ -374,7 +376,8 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
     rows.start(group, &at_x, &at_y);
     for (int64_t first = 0; first < rows.rows; first += chunk) {
       c.m = min64(chunk, rows.rows - first);
-      c.x = x.data + at_x * static_cast<int64_t>(x.item) + first * c.pitch_x;
+      if (!x.count) at_x = 0;
+      c.x = x_data + at_x * static_cast<int64_t>(x.item) + first * c.pitch_x;
       c.y = y.data + at_y * static_cast<int64_t>(y.item) + first * c.pitch_y;
       const float* call_scale = nullptr;
       if (l.input == Input::kCall && c.per_row) {

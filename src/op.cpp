@@ -142,7 +142,11 @@ __attribute__((noinline)) octet_status run(const octet_op& o, const octet_tensor
   return run_linear(err, *o.context, o.linear, x, y, e, e.e.workspace);
 }
 
-const char* bound_of(const GemmShape& s) {
+struct Shape {
+  int64_t m, n, k;
+};
+
+const char* bound_of(const Shape& s) {
   const double macs =
       static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   const double bytes = static_cast<double>(s.m) * static_cast<double>(s.k) +
@@ -156,7 +160,7 @@ const char* bound_of(const GemmShape& s) {
 struct Planned {
   octet_plan plan;
   GemmPlan gemm;
-  GemmShape shape;
+  Shape shape;
 };
 
 octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
@@ -168,7 +172,7 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   const Linear& l = o.linear;
   const octet_context& c = *o.context;
   Planned p = {};
-  p.shape = {row_count(x), l.w.n, l.w.k, e.e.max_threads};
+  p.shape = {row_count(x), l.w.n, l.w.k};
   octet_plan& r = p.plan;
   r.workspace_bytes = linear_workspace(l, p.shape.m);
   r.state_bytes = sizeof(octet_op) + o.block_bytes;
@@ -180,19 +184,19 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
     *out = p;
     return OCTET_OK;
   }
-  OCTET_TRY(select_gemm(err, c, l.rows, p.shape, e.e.plan, &p.gemm));
+  OCTET_TRY(select_gemm(err, c, l.table, p.shape.m, e.e.max_threads, e.e.plan, &p.gemm));
   const Row& row = *p.gemm.main;
   if (row.isa == kIsaScalar) r.flags |= OCTET_PLAN_REFERENCE;
   if (l.packs_a()) r.flags |= OCTET_PLAN_PACKS_A;
   r.kernel = row.name;
   r.isa = isa_name(row.isa);
   r.bound = bound_of(p.shape);
-  r.candidates = count_candidates(c, l.rows, p.shape);
-  r.why = e.e.plan                                ? "octet_exec.plan asks for it"
-          : c.forced && c.forced->family == kGemm ? "forced by the context"
-          : r.candidates == 1                     ? "the only candidate"
-          : row.isa == kIsaScalar                 ? "reference code, as allowed"
-                                                  : "fewest modelled cycles";
+  r.candidates = count_candidates(l.table, p.shape.m);
+  r.why = e.e.plan                ? "octet_exec.plan asks for it"
+          : l.table.forced        ? "forced by the context"
+          : r.candidates == 1     ? "the only candidate"
+          : row.isa == kIsaScalar ? "reference code, as allowed"
+                                  : "fewest modelled cycles";
   r.mr = row.mr;
   r.nr = row.nr;
   r.kr = row.kr;

@@ -21,9 +21,7 @@ struct Job {
 // serve as they are, else to what is derived here.
 class RunParams {
  public:
-  explicit RunParams(const Job& job) : e_(*job.e), walk_(job.walk) {
-    if (has_each(e_.in) || has_each(e_.out)) memset(zeros_, 0, sizeof zeros_);
-  }
+  explicit RunParams(const Job& job) : e_(*job.e), walk_(job.walk) {}
 
   void set(const Cursor& at, int64_t first, int64_t count, Run* r) {
     const bool in_each = has_each(e_.in), out_each = has_each(e_.out);

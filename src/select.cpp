@@ -7,102 +7,123 @@ namespace {
 
 int32_t panels_of(const Row& r) { return r.nr / 16; }
 
-// Modelled cycles of one tile.
-double tile_cycles(const Row& r, int64_t k) {
-  return static_cast<double>(r.cycles_fixed) +
-         static_cast<double>(r.cycles_k4) * static_cast<double>((k + 3) / 4);
+// What is left of m rows by full tiles of mr rows; *full gets how many of them there are.
+int32_t split(int64_t m, int32_t mr, int64_t* full) {
+  if (m <= INT32_MAX) {  // a 32-bit division takes a third of the time
+    const uint32_t small = static_cast<uint32_t>(m), height = static_cast<uint32_t>(mr);
+    *full = small / height;
+    return static_cast<int32_t>(small % height);
+  }
+  *full = m / mr;
+  return static_cast<int32_t>(m % mr);
 }
 
-// Cycles to cover `rows` rows of one column block with full tiles of `full` and edges of `edge`.
-double cover_cycles(const Row& full, const Row* edge, int64_t rows, int64_t k) {
-  const int64_t rest = rows % full.mr;
-  double cycles = static_cast<double>(rows / full.mr) * tile_cycles(full, k);
-  if (rest) cycles += static_cast<double>((rest + edge->mr - 1) / edge->mr) * tile_cycles(*edge, k);
-  return cycles;
+// Modelled cycles to cover m rows of one column block with row i, edges included; negative if edges
+// are needed and there is no row for them. own_edge: the row covers its edge itself.
+float cover_cycles(const GemmTable& t, int32_t i, int64_t m, bool own_edge) {
+  int64_t full;
+  const Row& r = *t.rows[i];
+  const int32_t rest = split(m, r.mr, &full);
+  float cycles = static_cast<float>(full) * t.cycles[i];
+  if (!rest) return cycles;
+  if (own_edge) return cycles + t.cycles[i];
+  const float edge = t.edge_cycles[panels_of(r)][rest];
+  return edge < 0 ? edge : cycles + edge;
 }
 
-// The cheapest indexed row of this width for `rest` rows that no full tile covers.
-const Row* best_edge(const GemmRows& rows, int32_t panels, int64_t rest, int64_t k) {
-  const Row* best = nullptr;
-  double best_cycles = 0;
-  for (int32_t i = 0; i < rows.count; ++i) {
-    const Row& r = *rows.rows[i];
-    if (panels_of(r) != panels || r.rows != kRowsIndexed) continue;
-    const double cycles = static_cast<double>((rest + r.mr - 1) / r.mr) * tile_cycles(r, k);
-    if (!best || cycles < best_cycles) {
-      best = &r;
-      best_cycles = cycles;
-    }
+// A main row that is higher than the matrix covers it alone if it can: then it does run.
+bool covers_alone(const Row& r, int64_t m) { return m < r.mr && r.rows == kRowsIndexed; }
+
+// A row that may be the main one: no wider than the matrix, and no higher where it cannot do with
+// fewer rows.
+bool candidate(const GemmTable& t, int32_t i, int64_t m) {
+  const Row& r = *t.rows[i];
+  if (t.forced && i) return false;
+  return panels_of(r) <= (t.n + 15) / 16 && (r.rows == kRowsIndexed || m >= r.mr);
+}
+
+// The cheapest row of a width, free to choose; -1 if there is none.
+int32_t cheapest(const GemmTable& t, int32_t panels, int64_t m, float* cycles) {
+  int32_t best = -1;
+  for (int32_t i = 0; i < t.count; ++i) {
+    if (panels_of(*t.rows[i]) != panels) continue;
+    const float c = cover_cycles(t, i, m, false);
+    if (c < 0 || (best >= 0 && c >= *cycles)) continue;
+    best = i;
+    *cycles = c;
   }
   return best;
 }
 
-// Fills full[panels] and edge[panels] with the cheapest pair; the full row may be given (main).
-double fill_width(const GemmRows& rows, int32_t panels, const GemmShape& s, const Row* main,
-                  GemmPlan* plan) {
-  double best = -1;
-  for (int32_t i = 0; i < rows.count; ++i) {
-    const Row& r = *rows.rows[i];
-    if (panels_of(r) != panels || (main && &r != main)) continue;
-    // A matrix lower than the main row is that row's own edge: then it does run.
-    const int64_t rest = s.m % r.mr;
-    const Row* edge = main && s.m < r.mr && r.rows == kRowsIndexed
-                          ? main
-                          : best_edge(rows, panels, rest ? rest : 1, s.k);
-    if (!edge) continue;
-    const double cycles = cover_cycles(r, edge, s.m, s.k);
-    if (best >= 0 && cycles >= best) continue;
-    best = cycles;
-    plan->full[panels] = &r;
-    plan->edge[panels] = edge;
-  }
-  return best;
+void place(const GemmTable& t, int32_t i, int64_t m, bool own_edge, GemmPlan* plan) {
+  const Row& r = *t.rows[i];
+  const int32_t width = panels_of(r);
+  int64_t full;
+  const int32_t rest = split(m, r.mr, &full);
+  plan->full[width] = &r;
+  const int8_t edge = t.edge[width][rest ? rest : 1];
+  plan->edge[width] = own_edge || edge < 0 ? &r : t.rows[edge];
 }
 
-// The plan with this main row. False if the matrix is narrower than its width; a matrix lower than
-// a strided row is covered by edges, which only a later chunk of rows may need.
-bool build(const GemmRows& rows, const Row& main, const GemmShape& s, GemmPlan* plan) {
+// The plan with this main row; false if there is no row for its edges or the columns it leaves.
+bool build(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
   *plan = GemmPlan{};
-  const int64_t panels = (s.n + 15) / 16;
-  const int32_t width = panels_of(main);
-  if (width > panels) return false;
-  plan->main = &main;
-  double cycles = fill_width(rows, width, s, &main, plan);
+  const Row& r = *t.rows[main];
+  const bool alone = covers_alone(r, m);
+  const float cycles = cover_cycles(t, main, m, alone);
   if (cycles < 0) return false;
-  plan->cycles = cycles * static_cast<double>(panels / width);
-  for (int64_t left = panels % width; left;) {
-    // The widest narrower row that still fits.
-    int32_t take = static_cast<int32_t>(left);
-    while (take && !plan->full[take] && (cycles = fill_width(rows, take, s, nullptr, plan)) < 0)
-      --take;
+  plan->main = &r;
+  place(t, main, m, alone, plan);
+  const int64_t panels = (t.n + 15) / 16;
+  const int32_t width = panels_of(r);
+  int32_t left = static_cast<int32_t>(panels % width);
+  plan->cycles = static_cast<double>(cycles) * static_cast<double>(panels / width);
+  while (left) {  // the widest narrower rows that still fit
+    int32_t take = left, row = -1;
+    float side = 0;
+    while (take && (row = cheapest(t, take, m, &side)) < 0) --take;
     if (!take) return false;
-    plan->cycles += cycles;
+    place(t, row, m, false, plan);
+    plan->cycles += static_cast<double>(side);
     left -= take;
   }
   return true;
 }
 
-// A row that may be the main one: the forced one if there is, and no higher than the matrix where
-// it cannot do with fewer rows.
-bool candidate(const octet_context& c, const Row& r, const GemmShape& s) {
-  if (c.forced && c.forced->family == kGemm && &r != c.forced) return false;
-  return r.rows == kRowsIndexed || s.m >= r.mr;
+// The cheapest candidate, or the choice-th of them; -1 if there is none.
+int32_t best_candidate(const GemmTable& t, int64_t m, int32_t choice, int32_t* fitting) {
+  int32_t best = -1;
+  double cycles = 0;
+  *fitting = 0;
+  for (int32_t i = 0; i < t.count; ++i) {
+    GemmPlan plan;
+    if (!candidate(t, i, m) || !build(t, i, m, &plan)) continue;
+    ++*fitting;
+    if (choice ? *fitting == choice : best < 0 || plan.cycles < cycles) {
+      best = i;
+      cycles = plan.cycles;
+    }
+  }
+  return best;
 }
 
 int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
 // Tasks: a block of A that stays in half of L2 while every panel of B passes by; enough of them for
 // the threads.
-void cut(const octet_context& c, const GemmShape& s, GemmPlan* plan) {
+void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads, GemmPlan* plan) {
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
+  plan->nc = t.n;
+  plan->mc = m;
+  if (threads == 1 && m <= 4 * mr) return;  // one task
   const int64_t l2 = c.cpu.l2 ? static_cast<int64_t>(c.cpu.l2) : 512 << 10;
-  const int64_t row_bytes = (s.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
+  const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
   int64_t mc = l2 / 2 / row_bytes / mr * mr;
   if (mc < 4 * mr) mc = 4 * mr;
-  if (mc > round_up(s.m, mr)) mc = round_up(s.m, mr);
-  int64_t nc = round_up(s.n, nr);
-  const int64_t wanted = s.threads > 1 ? 4 * int64_t{s.threads} : 1;
-  while ((s.m + mc - 1) / mc * ((s.n + nc - 1) / nc) < wanted) {
+  if (mc > round_up(m, mr)) mc = round_up(m, mr);
+  int64_t nc = round_up(t.n, nr);
+  const int64_t wanted = threads > 1 ? 4 * int64_t{threads} : 1;
+  while ((m + mc - 1) / mc * ((t.n + nc - 1) / nc) < wanted) {
     // Halve the longer side; stop when a task is one tile.
     if (nc > nr && (nc >= mc || mc <= mr))
       nc = round_up((nc + 1) / 2, nr);
@@ -115,10 +136,26 @@ void cut(const octet_context& c, const GemmShape& s, GemmPlan* plan) {
   plan->nc = nc;
 }
 
+void fill_edges(GemmTable* t) {
+  for (int32_t panels = 1; panels <= kMaxPanels; ++panels)
+    for (int32_t rest = 1; rest < kMaxMr; ++rest) {
+      t->edge[panels][rest] = -1;
+      t->edge_cycles[panels][rest] = -1;
+      for (int32_t i = 0; i < t->count; ++i) {
+        const Row& r = *t->rows[i];
+        if (panels_of(r) != panels || r.rows != kRowsIndexed) continue;
+        const float cycles = static_cast<float>((rest + r.mr - 1) / r.mr) * t->cycles[i];
+        if (t->edge[panels][rest] >= 0 && cycles >= t->edge_cycles[panels][rest]) continue;
+        t->edge[panels][rest] = static_cast<int8_t>(i);
+        t->edge_cycles[panels][rest] = cycles;
+      }
+    }
+}
+
 }  // namespace
 
-octet_status find_gemm_rows(octet_error* err, const octet_context& c, octet_type in_type,
-                            int32_t out, GemmRows* rows) {
+octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
+                             int32_t out, int64_t n, int64_t k, GemmTable* table) {
   const Row* best = nullptr;
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
@@ -128,12 +165,17 @@ octet_status find_gemm_rows(octet_error* err, const octet_context& c, octet_type
         (r.isa == best->isa && r.in == in_type && best->in != in_type))
       best = &r;
   }
-  if (c.forced && c.forced->family == kGemm) {
+  GemmTable t = {};
+  t.n = n;
+  t.k = k;
+  t.forced = c.forced && c.forced->family == kGemm;
+  if (t.forced) {
     if (c.forced->out != out)
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not produce this output type; force another or none.",
                   c.forced->name);
     best = c.forced;
+    t.rows[t.count++] = best;
   } else if (best && best->isa == kIsaScalar) {
     const bool asked = (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar"));
     if (!asked)
@@ -142,54 +184,55 @@ octet_status find_gemm_rows(octet_error* err, const octet_context& c, octet_type
                   "OCTET_ALLOW_SLOW or max_isa \"scalar\" to allow it.");
   }
   if (!best) return fail(err, OCTET_ERR_INTERNAL, "This build has no GEMM kernel at all.");
-  rows->count = 0;
-  for (size_t i = 0; i < octet_row_count && rows->count < 32; ++i) {
+  for (size_t i = 0; i < octet_row_count && t.count < kMaxRows; ++i) {
     const Row& r = octet_rows[i];
     if (r.family == kGemm && r.isa == best->isa && r.in == best->in && r.out == out &&
-        r.weight == OCTET_S8)
-      rows->rows[rows->count++] = &r;
+        r.weight == OCTET_S8 && !(t.forced && &r == best))
+      t.rows[t.count++] = &r;
   }
+  for (int32_t i = 0; i < t.count; ++i)
+    t.cycles[i] = t.rows[i]->cycles_fixed + t.rows[i]->cycles_k4 * static_cast<float>((k + 3) / 4);
+  fill_edges(&t);
+  int32_t fitting;
+  for (int32_t m = 1; m <= kMaxMr; ++m)
+    t.small[m] = static_cast<int8_t>(n ? best_candidate(t, m, 0, &fitting) : -1);
+  *table = t;
   return OCTET_OK;
 }
 
-void replan_gemm(const octet_context& c, const GemmRows& rows, const GemmShape& shape,
+void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int32_t threads,
                  const Row* main, GemmPlan* plan) {
-  build(rows, *main, shape, plan);
-  cut(c, shape, plan);
+  for (int32_t i = 0; i < table.count; ++i)
+    if (table.rows[i] == main) build(table, i, m, plan);
+  cut(c, table, m, threads, plan);
 }
 
-int32_t count_candidates(const octet_context& c, const GemmRows& rows, const GemmShape& shape) {
-  int32_t n = 0;
-  GemmPlan plan;
-  for (int32_t i = 0; i < rows.count; ++i)
-    n += candidate(c, *rows.rows[i], shape) && build(rows, *rows.rows[i], shape, &plan);
-  return n;
+int32_t count_candidates(const GemmTable& table, int64_t m) {
+  int32_t fitting;
+  best_candidate(table, m, 0, &fitting);
+  return fitting;
 }
 
-octet_status select_gemm(octet_error* err, const octet_context& c, const GemmRows& rows,
-                         const GemmShape& shape, int32_t choice, GemmPlan* plan) {
+octet_status select_gemm(octet_error* err, const octet_context& c, const GemmTable& table,
+                         int64_t m, int32_t threads, int32_t choice, GemmPlan* plan) {
   int32_t fitting = 0;
-  plan->main = nullptr;
-  for (int32_t i = 0; i < rows.count; ++i) {
-    const Row& r = *rows.rows[i];
-    GemmPlan p;
-    if (!candidate(c, r, shape) || !build(rows, r, shape, &p)) continue;
-    ++fitting;
-    if (choice ? fitting == choice : !plan->main || p.cycles < plan->cycles) *plan = p;
+  const int32_t best =
+      !choice && m <= kMaxMr ? table.small[m] : best_candidate(table, m, choice, &fitting);
+  if (best >= 0) {
+    build(table, best, m, plan);
+    cut(c, table, m, threads, plan);
+    return OCTET_OK;
   }
-  if (choice > fitting)
+  if (choice)
     return fail(
         err, OCTET_ERR_ARGUMENT,
         "octet_exec.plan is %d, but this call has %d candidates; see octet_plan.candidates.",
         choice, fitting);
-  if (!plan->main)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "The forced kernel %s does not fit a shape of %lld x %lld x %lld; force another or "
-                "none.",
-                c.forced ? c.forced->name : "", static_cast<long long>(shape.m),
-                static_cast<long long>(shape.n), static_cast<long long>(shape.k));
-  cut(c, shape, plan);
-  return OCTET_OK;
+  return fail(err, OCTET_ERR_UNSUPPORTED,
+              "The forced kernel %s does not fit a shape of %lld x %lld x %lld; force another or "
+              "none.",
+              table.rows[0]->name, static_cast<long long>(m), static_cast<long long>(table.n),
+              static_cast<long long>(table.k));
 }
 
 }  // namespace octet

@@ -1,48 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a shape to a plan: which tile rows cover the matrix and how it is cut into tasks. The cost
-// model is the rows' own cycles; no choice changes a bit of the result.
+// model is the rows' own cycles; no choice changes a bit of the result. What does not depend on the
+// number of rows of a call is worked out once, in GemmTable, because M belongs to the call and
+// planning is on the run path.
 #pragma once
 
 #include "src/context.h"
 
 namespace octet {
 
-struct GemmShape {
-  int64_t m, n, k;
-  int32_t threads;
-};
+constexpr int32_t kMaxRows = 32;   // candidate rows of one ISA, operand form and output
+constexpr int32_t kMaxMr = 16;     // rows of a tile
+constexpr int32_t kMaxPanels = 4;  // columns of a tile, in panels of 16
 
-// Columns are covered by blocks of the main row's width; what is left by narrower rows, 4 panels of
-// 16 at most. Rows are covered by blocks of mr; what is left by `edge`, an indexed row, repeated.
+// Columns are covered by blocks of the main row's width; what is left by narrower rows. Rows are
+// covered by blocks of full->mr; what is left by `edge`, an indexed row, repeated.
 struct GemmPlan {
   const Row* main;
-  const Row* full[5];  // by width in panels of 16 columns; [0] unused
-  const Row* edge[5];
+  const Row* full[kMaxPanels + 1];  // by width in panels; [0] unused
+  const Row* edge[kMaxPanels + 1];
   int64_t mc, nc;  // rows and columns of one task
   double cycles;   // modelled
 };
 
-// The candidates: rows of one ISA, operand form and output.
-struct GemmRows {
-  const Row* rows[32];
-  int32_t count = 0;
+struct GemmTable {
+  int64_t n, k;
+  const Row* rows[kMaxRows];
+  float cycles[kMaxRows];  // of one tile over this k
+  int32_t count;
+  bool forced;  // rows[0] is the only candidate for the main row
+  // The cheapest indexed row of a width for rows that no full tile covers, and what they cost.
+  int8_t edge[kMaxPanels + 1][kMaxMr];
+  float edge_cycles[kMaxPanels + 1][kMaxMr];
+  // The best candidate for calls of few rows, worked out at create.
+  int8_t small[kMaxMr + 1];
 };
 
-// The form that tiles read for activations of in_type (U8, S8) on this context: fills rows with the
-// newest ISA's, or with the forced row's. SLOW_ONLY: only reference code, and it was not allowed.
-octet_status find_gemm_rows(octet_error* err, const octet_context& c, octet_type in_type,
-                            int32_t out, GemmRows* rows);
+// The rows for activations of in_type (U8, S8) on this context: the newest ISA's, or the forced
+// row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
+octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
+                             int32_t out, int64_t n, int64_t k, GemmTable* table);
 
-// choice: 0 the cheapest, i >= 1 candidate i, ARGUMENT if there are fewer.
-octet_status select_gemm(octet_error* err, const octet_context& c, const GemmRows& rows,
-                         const GemmShape& shape, int32_t choice, GemmPlan* plan);
+// The plan for m >= 1 rows, n >= 1. choice: 0 the cheapest, i >= 1 candidate i, ARGUMENT if there
+// are fewer; UNSUPPORTED if the forced row does not fit.
+octet_status select_gemm(octet_error* err, const octet_context& c, const GemmTable& table,
+                         int64_t m, int32_t threads, int32_t choice, GemmPlan* plan);
 
 // The plan for another number of rows of the same call, with the main row that was chosen for it.
-void replan_gemm(const octet_context& c, const GemmRows& rows, const GemmShape& shape,
+void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int32_t threads,
                  const Row* main, GemmPlan* plan);
 
-// Candidates that fit this shape.
-int32_t count_candidates(const octet_context& c, const GemmRows& rows, const GemmShape& shape);
+// Candidates that fit m rows.
+int32_t count_candidates(const GemmTable& table, int64_t m);
 
 }  // namespace octet

@@ -107,11 +107,9 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
   constexpr int64_t kLimit = int64_t{1} << 56;
   int64_t volume = 1;
   for (int i = 0; i < v.rank; ++i) {
-    const int64_t d = v.dims[i] ? v.dims[i] : 1;
-    if (volume > kLimit / d)
+    if (__builtin_mul_overflow(volume, v.dims[i] ? v.dims[i] : 1, &volume) || volume > kLimit)
       return fail(err, OCTET_ERR_ARGUMENT, "%s has more than 2^56 elements at dims[%d] = %lld.",
                   name, i, static_cast<long long>(v.dims[i]));
-    volume *= d;
     v.count *= v.dims[i];
   }
   if (!given) {
@@ -122,8 +120,9 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
     }
   }
   for (int i = 0; i < v.rank; ++i) {
-    const int64_t s = v.strides[i], far = s < 0 ? -s : s;
-    if (s == INT64_MIN || (v.dims[i] > 1 && far > kLimit / v.dims[i]))
+    const int64_t s = v.strides[i];
+    int64_t far;
+    if (__builtin_mul_overflow(s, v.dims[i], &far) || far > kLimit || far < -kLimit)
       return fail(err, OCTET_ERR_ARGUMENT, "%s.strides[%d] is %lld, which reaches beyond memory.",
                   name, i, static_cast<long long>(s));
     if (s < 0 && !(options & kAnyStrides))
@@ -194,10 +193,10 @@ View array_view(const void* data, int64_t count) {
   return v;
 }
 
-octet_status check_no_qparams(octet_error* err, const char* name, const View& v) {
-  if (!v.q) return OCTET_OK;
-  return fail(err, OCTET_ERR_ARGUMENT, "%s.q is given, but %s has no scale here; leave it NULL.",
-              name, name);
+octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
+  return v.q ? fail(err, OCTET_ERR_ARGUMENT,
+                    "%s.q is set, but %s is F32 and has no scale; leave it NULL.", name, name)
+             : OCTET_OK;
 }
 
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,

@@ -420,8 +420,9 @@ OCTET_API const char* octet_status_name(octet_status s);
 OCTET_API octet_status octet_context_create(const octet_context_desc* d, octet_context** out,
                                             octet_error* err);
 
-/* Writes one JSON object (keys are only ever added): version, cpu, isas (usable, refused and why),
- * caches, kernels. *need gets the bytes needed, the terminating 0 included; cap 0 with json NULL
+/* Writes one JSON object (keys are only ever added): version, cpu, max_isa and force_kernel (the
+ * context's cap and forced row, "" if none), isas (usable, else why not), caches in bytes (0:
+ * unknown), kernels. *need gets the bytes needed, the terminating 0 included; cap 0 with json NULL
  * asks for it. TOO_SMALL: cap < *need. */
 OCTET_API octet_status octet_context_describe(const octet_context* c, char* json, size_t cap,
                                               size_t* need, octet_error* err);

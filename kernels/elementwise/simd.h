@@ -100,7 +100,7 @@ void apply(const Run* r) {
   if constexpr (Op::kStep == kLanes) {  // the others have no parameters
     if (r->in_step) {
       part.in_scale = stage<kLanes>(r->in_scale, whole, rest, in_scale);
-      part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
+      if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
     }
     if (r->out_step) {
       part.out_inv = stage<kLanes>(r->out_inv, whole, rest, out_inv);

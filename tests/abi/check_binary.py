@@ -86,7 +86,8 @@ def check(library, expected_symbols):
     yield from (
         f"has {size} bytes of start-up code in {name}"
         for name, (size, _) in sections.items()
-        if size and name in (".init", ".fini", ".init_array", ".fini_array", ".ctors", ".preinit_array")
+        if size
+        and name in (".init", ".fini", ".init_array", ".fini_array", ".ctors", ".preinit_array")
     )
     yield from (
         f"has {size} writable bytes in {name}"

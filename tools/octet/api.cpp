@@ -53,11 +53,14 @@ octet_plan plan(const octet_op* op, const octet_tensor& in) {
   return plan;
 }
 
+void Runner::reserve(const octet_op* op, const octet_tensor& in) {
+  size_t bytes = 0;
+  call(octet_op_workspace, op, &in, size_t{1}, nullptr, &bytes);
+  if (workspace_.size() < bytes) workspace_.resize(bytes);
+}
+
 void Runner::run(const octet_op* op, const octet_tensor& in, const octet_tensor& out) {
   auto exec = sized<octet_exec>();
-  size_t bytes = 0;
-  call(octet_op_workspace, op, &in, size_t{1}, &exec, &bytes);
-  if (workspace_.size() < bytes) workspace_.resize(bytes);
   exec.workspace = workspace_.data();
   exec.workspace_bytes = workspace_.size();
   call(octet_op_run, op, &in, size_t{1}, &out, size_t{1}, &exec);

@@ -74,9 +74,11 @@ Op make_linear(const octet_context* context, const octet_linear_desc& desc);
 // The plan for in; its strings are static.
 octet_plan plan(const octet_op* op, const octet_tensor& in);
 
-// Runs with a workspace of its own, which grows to what the calls need.
+// Runs with a workspace of its own. reserve() comes first, once for the largest input, so that
+// run() is the library's call and nothing else.
 class Runner {
  public:
+  void reserve(const octet_op* op, const octet_tensor& in);
   void run(const octet_op* op, const octet_tensor& in, const octet_tensor& out);
 
  private:

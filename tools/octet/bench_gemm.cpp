@@ -61,6 +61,7 @@ class Case {
     if (out == type)
       ld.out = {type, 0.02f * std::sqrt(static_cast<float>(shape.k)), type == OCTET_U8 ? 128 : 0};
     op_ = make_linear(context, ld);
+    runner_.reserve(op_.get(), in());
   }
 
   octet_tensor in() const { return octet_mat(type_, x_.data(), shape_.m, shape_.k); }

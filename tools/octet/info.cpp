@@ -26,7 +26,7 @@ void run_info(const InfoOptions& options) {
     return;
   }
   const Machine machine = read_machine(context.get());
-  std::printf("Octet %s\nCPU: %s\nISA in use: %s\n", machine.version.c_str(), machine.cpu.c_str(),
+  std::printf("Octet %s\nCPU: %s\nISA cap: %s\n", machine.version.c_str(), machine.cpu.c_str(),
               machine.max_isa.c_str());
   std::printf("Caches: L1d %s, L2 %s, L3 %s\n\n", size_text(machine.l1d).c_str(),
               size_text(machine.l2).c_str(), size_text(machine.l3).c_str());

@@ -54,10 +54,19 @@ Int8Net Int8Net::make_static(const octet_context* context, LayerWeights weights,
   return Int8Net(context, std::move(weights), activations);
 }
 
+void Int8Net::reserve(size_t rows) {
+  for (size_t i = 0; i < kLayers; ++i) {
+    buffer_[i].resize(rows * kWidths[i] * element_bytes(in_[i].type));
+    runner_.reserve(ops_[i].get(),
+                    octet_mat(in_[i].type, buffer_[i].data(), static_cast<int64_t>(rows),
+                              static_cast<int64_t>(kWidths[i])));
+  }
+  reserved_rows_ = rows;
+}
+
 void Int8Net::run(const float* x, size_t rows, float* logits) {
   const auto m = static_cast<int64_t>(rows);
-  for (size_t i = 0; i < kLayers; ++i)
-    buffer_[i].resize(rows * kWidths[i] * element_bytes(in_[i].type));
+  if (rows > reserved_rows_) reserve(rows);
 
   octet_tensor in = octet_mat(OCTET_F32, x, m, kPixels);
   if (in_[0].type != OCTET_F32) {

@@ -30,6 +30,7 @@ class Int8Net {
 
  private:
   Int8Net(const octet_context* context, LayerWeights weights, const Activations& activations);
+  void reserve(size_t rows);
 
   const octet_context* context_;
   LayerWeights weights_;
@@ -37,6 +38,7 @@ class Int8Net {
   std::array<Op, kLayers> ops_;
   std::array<std::vector<unsigned char>, kLayers> buffer_;  // inputs of the layers
   Runner runner_;
+  size_t reserved_rows_ = 0;
 };
 
 // Packed from the float layer: s8, symmetric, one scale for the tensor or one for each output.

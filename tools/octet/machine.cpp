@@ -29,6 +29,7 @@ Machine read_machine(const octet_context* context) {
   machine.version = word(json, "version");
   machine.cpu = word(json, "cpu");
   machine.max_isa = word(json, "max_isa");
+  if (machine.max_isa.empty()) machine.max_isa = "none";
   for (const auto& isa : json.at("isas"))
     machine.isas.push_back({word(isa, "name"), word(isa, "why"), isa.at("usable").get<bool>()});
   const auto& caches = json.at("caches");

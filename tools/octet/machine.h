@@ -19,7 +19,8 @@ struct Machine {
   struct Kernel {
     std::string name, family, isa, tile;  // tile: "6x64c4", empty where there is none
   };
-  std::string version, cpu, max_isa;
+  std::string version, cpu;
+  std::string max_isa;  // the context's cap, "none" where there is none
   std::vector<Isa> isas;
   int64_t l1d = 0, l2 = 0, l3 = 0;  // bytes; 0: unknown
   std::vector<Kernel> kernels;

@@ -13,10 +13,10 @@
 namespace octet_cli {
 namespace {
 
-// About a second of training on a desktop core, and still no more than two minutes where a
-// processor is emulated.
+// Two or three seconds of training, and still no more than two minutes where a processor is
+// emulated.
 constexpr size_t kFloatEpochs = 40;
-constexpr size_t kQatEpochs = 12;
+constexpr size_t kQatEpochs = 25;
 
 void train_with_progress(const char* what, Mlp& mlp, const Images& images, TrainOptions options) {
   Progress progress(what, options.epochs);

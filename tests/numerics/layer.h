@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random layers, and the ways to run one: as an op under a context, thread count, plan and memory
+// layout, or as a raw GEMM.
+#pragma once
+
+#include "tests/numerics/model.h"
+
+namespace octet_test {
+
+// Types, modes, shapes with tails of every kind, degenerate sizes, extremes and special floats. The
+// golden hashes are made of these draws: changing one changes every hash, so new kinds of layers
+// get a function of their own.
+Layer random_layer(Rng* rng);
+
+// What a reader needs to see of a layer: "m7 n33 k65 u8 call-rows -> s8 …".
+std::string describe(const Layer& l);
+
+struct How {
+  int32_t threads = 1;
+  int32_t plan = 0;
+  std::vector<int64_t> leading;  // dims that multiply to m; empty: {m}
+  Rng* gaps = nullptr;           // strided rows
+};
+
+inline How on_threads(int32_t threads) {
+  How how;
+  how.threads = threads;
+  return how;
+}
+
+// An op with its weights, and the caller's arrays that both read.
+class LayerOp {
+ public:
+  LayerOp(const octet_context* c, const Layer& l);
+  int32_t candidates() const;
+  // The output's elements as bytes; empty, with a failed test, when the call is refused.
+  std::vector<uint8_t> run(const How& how) const;
+
+ private:
+  const Layer& l_;
+  Weights weights_;
+  Op op_;
+};
+
+octet_tensor source_tensor(const Layer& l, octet_qparams* q);
+octet_tensor bias_tensor(const Layer& l);
+// Qparams of the call: kCall and kCallRows.
+octet_qparams call_qparams(const Layer& l);
+
+// The same with octet_gemm; not for dynamic layers.
+std::vector<uint8_t> run_gemm(const octet_context* c, const Layer& l, int32_t threads, Rng* gaps);
+
+}  // namespace octet_test

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every element-wise registry row that this CPU can run against the scalar row of the same task,
+// bit for bit: all lengths, misaligned, with every buffer ending and starting at a protected page.
+#include "kernels/kernel.h"
+#include "src/cpu.h"
+#include "tests/quant/support.h"
+
+namespace octet {
+namespace {
+
+using octet_test::Guarded;
+using octet_test::hostile_float;
+using octet_test::random_scale;
+
+// Bytes of an element; rows for either sign of bytes have no type.
+size_t item(int32_t type) {
+  switch (type) {
+    case OCTET_S32:
+    case OCTET_F32:
+      return 4;
+    case OCTET_S16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+const Row* scalar_of(const Row& r) {
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& s = octet_rows[i];
+    if (s.isa == kIsaScalar && s.family == r.family && s.in == r.in && s.out == r.out) return &s;
+  }
+  return nullptr;
+}
+
+std::vector<const Row*> elementwise_rows() {
+  Cpu cpu = {};
+  detect_cpu(&cpu, true);
+  std::vector<const Row*> rows;
+  for (size_t i = 0; i < octet_row_count; ++i)
+    if (octet_rows[i].family != kGemm && octet_rows[i].isa != kIsaScalar &&
+        (octet_rows[i].isa & cpu.isas))
+      rows.push_back(&octet_rows[i]);
+  return rows;
+}
+
+template <class Fn>
+Fn* as(const Row* r) {
+  return reinterpret_cast<Fn*>(r->fn);
+}
+
+class Rows : public testing::TestWithParam<const Row*> {
+ protected:
+  std::mt19937 rng{12345};
+};
+
+// The lengths: all up to 200, some beyond.
+std::vector<size_t> lengths() {
+  std::vector<size_t> n;
+  for (size_t i = 0; i <= 200; ++i) n.push_back(i);
+  n.insert(n.end(), {511, 1000, 4099});
+  return n;
+}
+
+// Where an array of n elements lies: it ends at a protected page, or begins at one, `skew` elements
+// (or bytes) further.
+template <class T>
+T* place(Guarded& g, size_t n, int where) {
+  switch (where) {
+    case 0:
+      return g.at_end<T>(n);
+    case 1:
+      return g.at_begin<T>();
+    default:
+      return g.at_begin<T>(sizeof(T) * static_cast<size_t>(where));
+  }
+}
+
+constexpr size_t kRoom = 4104 * 4;
+
+void run_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  ASSERT_NE(scalar, nullptr);
+  const bool mask_in = row.family == kSte, mask_out = row.family == kFakeQuant;
+  const bool wide = row.family == kWiden;
+  const bool in_place = item(row.in) == item(row.out) && !wide;
+  const bool q_out = row.family == kQuantize || row.family == kRequantize;
+  Guarded gx(kRoom), gy(kRoom), gm(kRoom), gi(kRoom), gz(kRoom), go(kRoom), gs(kRoom), gp(kRoom);
+  std::vector<uint8_t> want(kRoom), want_mask(kRoom), before(kRoom);
+
+  for (size_t n : lengths()) {
+    for (int variant = 0; variant < 6; ++variant) {
+      const int where = variant % 3 == 2 ? 1 + static_cast<int>(rng() % 3) : variant % 3;
+      SCOPED_TRACE("n " + std::to_string(n) + " variant " + std::to_string(variant));
+      Run r = {};
+      r.n = n;
+      r.in_step = rng() % 3 == 0;
+      r.out_step = rng() % 3 == 0;
+      r.divide = rng() % 3 == 0 && row.in != OCTET_S32;
+      // Bounds of the output: whole, narrow, clipped by an activation, up to 16 bits wide.
+      const bool s = row.out == OCTET_S8;
+      r.qmin = s ? -128 : 0;
+      r.qmax = s ? 127 : 255;
+      if (mask_out) {
+        static const int32_t kRanges[][2] = {{0, 255},   {-128, 127},     {-127, 127}, {-8, 7},
+                                             {0, 65535}, {-32768, 32767}, {0, 1}};
+        const auto& range = kRanges[rng() % 7];
+        r.qmin = range[0];
+        r.qmax = range[1];
+      } else if (q_out && rng() % 3 == 0) {
+        r.qmin += static_cast<int32_t>(rng() % 30);
+        r.qmax -= static_cast<int32_t>(rng() % 30);
+      }
+      const size_t ni = r.in_step ? n : 1, no = r.out_step ? n : 1;
+      float* const in_scale = place<float>(gi, ni, where);
+      int32_t* const in_zero = place<int32_t>(gz, ni, where);
+      float* const out_inv = place<float>(go, no, where);
+      float* const out_scale = place<float>(gs, no, where);
+      int32_t* const out_zero = place<int32_t>(gp, no, where);
+      for (size_t i = 0; i < ni; ++i) {
+        in_scale[i] = random_scale(rng);
+        in_zero[i] = static_cast<int32_t>(rng() % 256) - (row.in == OCTET_S8 ? 128 : 0);
+      }
+      for (size_t i = 0; i < no; ++i) {
+        out_scale[i] = random_scale(rng);
+        out_inv[i] = r.divide ? out_scale[i] : 1.0f / out_scale[i];
+        out_zero[i] =
+            r.qmin + static_cast<int32_t>(rng() % static_cast<uint32_t>(r.qmax - r.qmin + 1));
+      }
+      r.in_scale = in_scale;
+      r.in_zero = row.in == OCTET_S32 ? nullptr : in_zero;
+      r.out_inv = out_inv;
+      r.out_scale = mask_out ? out_scale : nullptr;
+      r.out_zero = out_zero;
+
+      char* x = nullptr;
+      switch (item(row.in)) {
+        case 1:
+          x = place<char>(gx, n, where);
+          break;
+        default:
+          x = reinterpret_cast<char*>(place<uint32_t>(gx, n, where));
+          break;
+      }
+      for (size_t i = 0; i < n; ++i) {
+        if (row.in == OCTET_F32) {
+          const float v = hostile_float(rng, out_scale[r.out_step ? i : 0]);
+          memcpy(x + 4 * i, &v, 4);
+        } else if (row.in == OCTET_S32) {
+          const uint32_t v = static_cast<uint32_t>(rng()) >> rng() % 32;
+          memcpy(x + 4 * i, &v, 4);
+        } else {
+          x[i] = static_cast<char>(rng());
+        }
+      }
+      uint8_t* mask = nullptr;
+      if (mask_in || (mask_out && variant % 2 == 0)) mask = place<uint8_t>(gm, n, where);
+      for (size_t i = 0; mask && i < n; ++i) mask[i] = mask_in ? rng() % 2 * (rng() % 255) : 0xEE;
+
+      const size_t written = wide ? (n + 3) / 4 * 4 : n;
+      const bool alias = in_place && variant >= 3;
+      char* y = x;
+      if (!alias) {
+        gy.fill(0xA5);
+        y = item(row.out) == 1   ? place<char>(gy, written, where)
+            : item(row.out) == 2 ? reinterpret_cast<char*>(place<int16_t>(gy, written, where))
+                                 : reinterpret_cast<char*>(place<float>(gy, written, where));
+      }
+      // The reference first, out of place.
+      r.x = x;
+      r.y = want.data();
+      r.mask = mask_in ? mask : mask ? want_mask.data() : nullptr;
+      as<RunFn>(scalar)(&r);
+      memcpy(before.data(), gy.data(), alias ? 0 : gy.size() < kRoom ? gy.size() : kRoom);
+      r.y = y;
+      r.mask = mask;
+      as<RunFn> (&row)(&r);
+      ASSERT_EQ(memcmp(y, want.data(), written * item(row.out)), 0);
+      if (mask && mask_out) {
+        ASSERT_EQ(memcmp(mask, want_mask.data(), n), 0);
+      }
+      if (!alias) {  // nothing around the run has changed
+        const char* const end = y + written * item(row.out);
+        for (const char* p = gy.data(); p < y; ++p) ASSERT_EQ(static_cast<uint8_t>(*p), 0xA5);
+        for (const char* p = end; p < gy.data() + gy.size(); ++p)
+          ASSERT_EQ(static_cast<uint8_t>(*p), 0xA5);
+      }
+    }
+  }
+}
+
+void expect_same(const Range& a, const Range& b) {
+  ASSERT_EQ(octet_test::bits(a.min), octet_test::bits(b.min));
+  ASSERT_EQ(octet_test::bits(a.max), octet_test::bits(b.max));
+  ASSERT_EQ(a.nan_count, b.nan_count);
+  ASSERT_EQ(a.inf_count, b.inf_count);
+}
+
+constexpr Range kStart = {octet_test::kInf, -octet_test::kInf, 0, 0};
+
+// Mostly finite, so that the paths without and with special values both run.
+float sample(std::mt19937& rng, int variant) {
+  if (variant % 3 == 0) return hostile_float(rng, 0.25f);
+  if (variant % 3 == 1)
+    return octet_test::from_bits(static_cast<uint32_t>(rng() % 2) << 31);  // zeros
+  return static_cast<float>(static_cast<int>(rng() % 2000) - 1000) * 0.125f;
+}
+
+void minmax_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(kRoom);
+  for (size_t n : lengths())
+    for (int variant = 0; variant < 9; ++variant) {
+      SCOPED_TRACE("n " + std::to_string(n) + " variant " + std::to_string(variant));
+      float* const x = place<float>(gx, n, variant / 3);
+      for (size_t i = 0; i < n; ++i) x[i] = sample(rng, variant);
+      Range want = kStart, got = kStart;
+      if (variant == 8) want = got = {-2.0f, 3.0f, 5, 6};
+      as<RangeFn>(scalar)(x, n, &want);
+      as<RangeFn> (&row)(x, n, &got);
+      expect_same(got, want);
+    }
+}
+
+void minmaxcols_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(70 * 90 * 4);
+  for (size_t n = 0; n <= 70; ++n)
+    for (size_t rows : {size_t{0}, size_t{1}, size_t{2}, size_t{7}, size_t{33}})
+      for (int variant = 0; variant < 6; ++variant) {
+        const size_t pitch = n + rng() % 3, all = rows ? (rows - 1) * pitch + n : 0;
+        float* const x = place<float>(gx, all, variant / 3);
+        for (size_t i = 0; i < all; ++i) x[i] = sample(rng, variant);
+        std::vector<Range> want(n, kStart), got(n, kStart);
+        as<RangeColsFn>(scalar)(x, rows, static_cast<ptrdiff_t>(pitch), n, want.data());
+        as<RangeColsFn> (&row)(x, rows, static_cast<ptrdiff_t>(pitch), n, got.data());
+        for (size_t i = 0; i < n; ++i) expect_same(got[i], want[i]);
+      }
+}
+
+void rowsum_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(kRoom * 64);
+  std::vector<size_t> all = lengths();
+  all.push_back(1 << 20);  // of 255: far beyond 16 and 24 bits
+  for (size_t n : all)
+    for (int variant = 0; variant < 4; ++variant) {
+      uint8_t* const x = place<uint8_t>(gx, n, variant);
+      for (size_t i = 0; i < n; ++i)
+        x[i] = variant == 3 ? 0xFF : variant == 2 ? 0x80 : static_cast<uint8_t>(rng());
+      ASSERT_EQ(as<RowSumFn>(&row)(x, n), as<RowSumFn>(scalar)(x, n)) << n;
+    }
+}
+
+TEST_P(Rows, EqualTheScalarRow) {
+  const Row& row = *GetParam();
+  switch (row.family) {
+    case kMinMax:
+      return minmax_row_test(row, rng);
+    case kMinMaxCols:
+      return minmaxcols_row_test(row, rng);
+    case kRowSum:
+      return rowsum_row_test(row, rng);
+    default:
+      return run_row_test(row, rng);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, Rows, testing::ValuesIn(elementwise_rows()),
+                         [](const auto& p) { return std::string(p.param->name); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Rows);
+
+// The scalar row says what the bits are, so it is held against the formulas themselves, in other
+// words: the clamp after the rounding, the zero point after both, everything in double where exact.
+TEST(ScalarRows, SayWhatTheFormulasSay) {
+  std::mt19937 rng(7);
+  Row wanted = {};
+  wanted.family = kQuantize;
+  wanted.in = OCTET_F32;
+  for (octet_type type : {OCTET_U8, OCTET_S8}) {
+    wanted.out = type;
+    const Row* const row = scalar_of(wanted);
+    ASSERT_NE(row, nullptr);
+    for (int i = 0; i < 200000; ++i) {
+      const float scale = random_scale(rng), inverse = 1.0f / scale;
+      const float x = hostile_float(rng, scale);
+      octet::Run r = {};
+      r.qmin = type == OCTET_S8 ? -128 : 0;
+      r.qmax = r.qmin + 255;
+      const int32_t zero = r.qmin + static_cast<int32_t>(rng() % 256);
+      uint8_t y = 0;
+      r.x = &x;
+      r.y = &y;
+      r.n = 1;
+      r.out_inv = &inverse;
+      r.out_zero = &zero;
+      as<RunFn>(row)(&r);
+      const float t = x * inverse;
+      double q = std::isnan(t) ? r.qmin : std::nearbyint(static_cast<double>(t)) + zero;
+      q = std::fmin(std::fmax(q, r.qmin), r.qmax);
+      const int got = type == OCTET_S8 ? static_cast<int8_t>(y) : y;
+      ASSERT_EQ(got, static_cast<int>(q)) << x << " / " << scale << " + " << zero;
+    }
+  }
+}
+
+// The order that tiles without a byte product read: k0 k2 k1 k3 of each four.
+TEST(ScalarRows, WidenReordersEachFour) {
+  Row wanted = {};
+  wanted.family = kWiden;
+  wanted.in = OCTET_S8;
+  wanted.out = OCTET_S16;
+  const int8_t x[6] = {1, 2, 3, 4, -5, 6};
+  int16_t y[8];
+  octet::Run r = {};
+  r.x = x;
+  r.y = y;
+  r.n = 6;
+  as<RunFn>(scalar_of(wanted))(&r);
+  const int16_t want[8] = {1, 3, 2, 4, -5, 0, 6, 0};
+  EXPECT_EQ(memcmp(y, want, sizeof y), 0);
+}
+
+}  // namespace
+}  // namespace octet
