@@ -44,7 +44,7 @@ octet_status read_out(octet_error* err, const char* name, Elementwise* e) {
   e.in.axis = -1;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_pair(err, {"x", "q"}, x, type_bit(OCTET_F32), q, kQ8Types, false, &e));
-  OCTET_TRY(refuse_qparams(err, "x", e.x));
+  OCTET_TRY(check_no_qparams(err, "x", e.x));
   OCTET_TRY(read_out(err, "q", &e));
   e.kernel = kernel<RunFn>(*c, kQuantize, OCTET_F32, e.y.type);
   return run_elementwise(err, ex, e);
@@ -59,7 +59,7 @@ octet_status read_out(octet_error* err, const char* name, Elementwise* e) {
   int32_t qmin, qmax;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_pair(err, {"q", "y"}, q, kDequantizable, y, type_bit(OCTET_F32), false, &e));
-  OCTET_TRY(refuse_qparams(err, "y", e.y));
+  OCTET_TRY(check_no_qparams(err, "y", e.y));
   OCTET_TRY(read_side(err, "q", e.x, &e.in, &qmin, &qmax));
   e.kernel = kernel<RunFn>(*c, kDequantize, e.x.type, OCTET_F32);
   return run_elementwise(err, ex, e);

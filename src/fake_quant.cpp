@@ -18,8 +18,8 @@ octet_status read_operands(octet_error* err, const char* x_name, const octet_ten
                            Elementwise* e) {
   OCTET_TRY(read_tensor(err, x_name, x, type_bit(OCTET_F32), 0, &e->x));
   OCTET_TRY(read_tensor(err, y_name, y, type_bit(OCTET_F32), kOutput, &e->y));
-  OCTET_TRY(refuse_qparams(err, x_name, e->x));
-  OCTET_TRY(refuse_qparams(err, y_name, e->y));
+  OCTET_TRY(check_no_qparams(err, x_name, e->x));
+  OCTET_TRY(check_no_qparams(err, y_name, e->y));
   OCTET_TRY(check_same_dims(err, x_name, e->x, y_name, e->y));
   OCTET_TRY(check_overlap(err, y_name, e->y, x_name, e->x, true));
   e->mask = const_cast<uint8_t*>(mask);

@@ -51,7 +51,7 @@ octet_status read_bias(octet_error* err, const octet_tensor* bias, WeightsSource
   if (!bias) return OCTET_OK;
   OCTET_TRY(read_tensor(err, "bias", bias, type_bit(OCTET_F32) | type_bit(OCTET_S32), kAnyStrides,
                         &b->bias));
-  OCTET_TRY(refuse_qparams(err, "bias", b->bias));
+  OCTET_TRY(check_no_qparams(err, "bias", b->bias));
   if (b->bias.rank != 1 || b->bias.dims[0] != b->n)
     return fail(err, OCTET_ERR_ARGUMENT, "bias must be [%lld], one for each column of y.",
                 static_cast<long long>(b->n));

@@ -62,7 +62,7 @@ octet_status read_desc(octet_error* err, const octet_observer_desc* desc, octet_
   View x;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_tensor(err, "x", tensor, type_bit(OCTET_F32), 0, &x));
-  OCTET_TRY(refuse_qparams(err, "x", x));
+  OCTET_TRY(check_no_qparams(err, "x", x));
   int32_t axis = -1;
   if (o->channels) {
     axis = o->axis < 0 ? o->axis + x.rank : o->axis;

@@ -90,7 +90,7 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
     const char* bias = "octet_weights_desc.bias";
     OCTET_TRY(read_tensor(err, bias, d.bias, type_bit(OCTET_F32) | type_bit(OCTET_S32),
                           kAnyStrides | (no_data ? kShapeOnly : 0u), &s.bias));
-    OCTET_TRY(refuse_qparams(err, bias, s.bias));
+    OCTET_TRY(check_no_qparams(err, bias, s.bias));
     if (s.bias.rank != 1 || s.bias.dims[0] != s.n)
       return fail(err, OCTET_ERR_ARGUMENT, "%s must be [%lld], one for each output channel.", bias,
                   static_cast<long long>(s.n));

@@ -193,10 +193,11 @@ View array_view(const void* data, int64_t count) {
   return v;
 }
 
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v) {
-  return v.q ? fail(err, OCTET_ERR_ARGUMENT,
-                    "%s.q is set, but %s is F32 and has no scale; leave it NULL.", name, name)
-             : OCTET_OK;
+octet_status check_no_qparams(octet_error* err, const char* name, const View& v) {
+  if (!v.q) return OCTET_OK;
+  return fail(err, OCTET_ERR_ARGUMENT,
+              "%s.q is given, but %s is %s here and has no scale; leave it NULL.", name, name,
+              type_name(v.type));
 }
 
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,

@@ -51,7 +51,7 @@ octet_status check_overlap(octet_error* err, const char* out_name, const View& o
 View array_view(const void* data, int64_t count);
 
 // A tensor whose scale would have no meaning has none.
-octet_status refuse_qparams(octet_error* err, const char* name, const View& v);
+octet_status check_no_qparams(octet_error* err, const char* name, const View& v);
 
 // Both tensors have the same rank and dims.
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,

@@ -17,12 +17,21 @@ IMPORTS = {
     *("memcpy", "memmove", "memset", "memcmp", "strcmp", "strncmp", "strlen", "strcpy", "strncpy"),
     *("posix_memalign", "free"),  # the default allocator
     *("getenv", "stderr", "fputs", "fputc", "fwrite"),  # OCTET_READ_ENV, at create only
-    *("rintf", "frexp", "ldexp", "getauxval"),
+    *("rint", "rintf", "frexp", "ldexp", "getauxval"),
     *("__stack_chk_fail", "__memcpy_chk", "__memset_chk", "__strcpy_chk", "__strncpy_chk"),
 }
 FOREIGN = re.compile(r"_Zn[wa]|_Zd[la]|__cxa_|_Unwind_|__gxx_|__tls_get_addr|.*3hwy|.*hwy::")
 # Written by the loader before any code of the library runs, and then read-only (RELRO).
-RELOCATED = {".data.rel.ro", ".dynamic", ".got", ".got.plt", ".init_array", ".fini_array"}
+# lld fills that segment up to a page.
+RELOCATED = {
+    ".data.rel.ro",
+    ".dynamic",
+    ".got",
+    ".got.plt",
+    ".init_array",
+    ".fini_array",
+    ".relro_padding",
+}
 LIMITS = {"x86-64": 1.5, "aarch64": 1.0}  # MiB, stripped
 
 
