@@ -204,20 +204,18 @@ octet_status octet_context_create(const octet_context_desc* desc, octet_context*
   if (d.jit || d.jit_bytes)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "octet_context_desc.jit must be NULL and jit_bytes 0 in this release.");
-  octet_allocator allocator = kDefaultAllocator;
-  if (d.allocator) {
-    if (!d.allocator->alloc || !d.allocator->free)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "octet_context_desc.allocator lacks alloc or free; give both functions or NULL.");
-    allocator = *d.allocator;
-  }
+  // By address: a copy by value lets GCC put the initializer into writable data.
+  const octet_allocator* const allocator = d.allocator ? d.allocator : &kDefaultAllocator;
+  if (!allocator->alloc || !allocator->free)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_context_desc.allocator lacks alloc or free; give both functions or NULL.");
   // Filled on the stack first: a refused desc allocates nothing.
   octet_context filled;
   OCTET_TRY(fill(err, d, &filled));
-  filled.allocator = allocator;
+  filled.allocator = *allocator;
   octet_context* c = make_handle<octet_context>(filled);
   if (!c) return fail_memory(err, sizeof(octet_context));
-  c->allocator = allocator;
+  c->allocator = *allocator;
   c->cpu = filled.cpu;
   c->isas = filled.isas;
   c->flags = filled.flags;
@@ -238,11 +236,7 @@ void octet_context_destroy(octet_context* c) {
 octet_status octet_context_describe(const octet_context* c, char* json, size_t cap, size_t* need,
                                     octet_error* err) {
   if (!c) return fail(err, OCTET_ERR_ARGUMENT, "c is NULL; pass a context.");
-  if (!json && cap)
-    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
-  // Measured first: a buffer that is too small stays as it was.
-  for (int pass = 0; pass < 2; ++pass) {
-    Text t(json, pass ? cap : 0);
+  return write_text(err, json, cap, need, [c](Text& t) {
     t.add("{\"version\":\"%d.%d.%d\",\"cpu\":", OCTET_VERSION / 10000, OCTET_VERSION / 100 % 100,
           OCTET_VERSION % 100);
     t.quoted(c->cpu.name);
@@ -276,11 +270,5 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
       first = false;
     }
     t.put("]}");
-    const size_t bytes = t.finish();
-    if (pass) break;
-    if (json && cap < bytes) return fail_too_small(err, "json", cap, bytes);
-    if (need) *need = bytes;
-    if (!json) return OCTET_OK;
-  }
-  return OCTET_OK;
+  });
 }
