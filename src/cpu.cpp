@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "src/amx.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -139,10 +141,17 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
   give(2, avx2 && has(a71, 4), os_avx);
   give(3, avx512, os_avx512);
   give(4, avx512 && has(c7, 11), os_avx512);
-  // AMX-TILE 24, AMX-INT8 25. This build has no AMX kernels, so the process-wide permission is not
-  // asked for and the ISA is never used.
-  if (has(d7, 24) && has(d7, 25))
-    cpu->why[5] = no_amx ? "OCTET_NO_AMX was given" : "this build has no AMX kernels";
+  const char* why = judge_amx(read_amx());
+  if (!why && !(cpu->isas & kIsaAvx512Vnni)) why = "it is used together with avx512vnni";
+  if (!why && no_amx) why = "OCTET_NO_AMX was given";
+  cpu->isas |= kIsaAmx;
+  cpu->why[5] = nullptr;
+  if (why) refuse_amx(cpu, why);
+}
+
+void refuse_amx(Cpu* cpu, const char* why) {
+  cpu->isas &= ~uint32_t{kIsaAmx};
+  cpu->why[5] = why;
 }
 
 #elif defined(__aarch64__)
@@ -162,6 +171,8 @@ void detect_cpu(Cpu* cpu, bool) {
   else
     cpu->why[3] = no_hwcap;
 }
+
+void refuse_amx(Cpu*, const char*) {}
 
 #endif
 
