@@ -52,9 +52,11 @@ long arch_prctl(long code, long argument) {
   return result;
 }
 
-// One product of a row by a column: 1 * 5 + 2 * 6 + 200 * -7 + 4 * 8. Whatever is wrong with the
-// tiles, it shows here, at create, rather than in a layer's answer.
-bool probe() {
+}  // namespace
+
+// 1 * 5 + 2 * 6 + 200 * -7 + 4 * 8. Whatever is wrong with the tiles shows here, at create, rather
+// than in a layer's answer.
+bool probe_amx() {
   struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -81,8 +83,6 @@ bool probe() {
   return sum == 5 + 12 - 1400 + 32;
 }
 
-}  // namespace
-
 const char* permit_amx() {
   constexpr long kAsk = 0x1023, kGranted = 0x1022, kTileData = 18, kNoSpace = -28;
   const long refused = arch_prctl(kAsk, kTileData);
@@ -92,13 +92,14 @@ const char* permit_amx() {
   uint64_t granted = 0;
   if (arch_prctl(kGranted, reinterpret_cast<long>(&granted)) || !(granted >> kTileData & 1))
     return "the operating system does not let this process use it";
-  return probe() ? nullptr : "a product of tiles came out wrong";
+  return probe_amx() ? nullptr : "a product of tiles came out wrong";
 }
 
 #else
 
 AmxFacts read_amx() { return {}; }
 const char* permit_amx() { return "the CPU lacks it"; }
+bool probe_amx() { return false; }
 
 #endif
 

@@ -22,8 +22,11 @@ AmxFacts read_amx();
 // Why AMX cannot be used, as far as the facts tell; nullptr if they speak for it.
 const char* judge_amx(const AmxFacts& facts);
 
-// Asks Linux for the tiles, for the whole process, and multiplies once. Only after judge_amx()
-// found nothing. Why AMX cannot be used, or nullptr. Never again given back.
+// Asks Linux for the tiles, for the whole process and for good, and probes them. Only after
+// judge_amx() found nothing. Why AMX cannot be used, or nullptr.
 const char* permit_amx();
+
+// Multiplies a row by a column with tiles; false if the product is wrong.
+bool probe_amx();
 
 }  // namespace octet
