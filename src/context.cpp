@@ -214,20 +214,18 @@ octet_status octet_context_create(const octet_context_desc* desc, octet_context*
   if (d.jit || d.jit_bytes)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "octet_context_desc.jit must be NULL and jit_bytes 0 in this release.");
-  octet_allocator allocator = kDefaultAllocator;
-  if (d.allocator) {
-    if (!d.allocator->alloc || !d.allocator->free)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "octet_context_desc.allocator lacks alloc or free; give both functions or NULL.");
-    allocator = *d.allocator;
-  }
+  // By address: a copy by value lets GCC put the initializer into writable data.
+  const octet_allocator* const allocator = d.allocator ? d.allocator : &kDefaultAllocator;
+  if (!allocator->alloc || !allocator->free)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_context_desc.allocator lacks alloc or free; give both functions or NULL.");
   // Filled on the stack first: a refused desc allocates nothing.
   octet_context filled;
   OCTET_TRY(fill(err, d, &filled));
-  filled.allocator = allocator;
+  filled.allocator = *allocator;
   octet_context* c = make_handle<octet_context>(filled);
   if (!c) return fail_memory(err, sizeof(octet_context));
-  c->allocator = allocator;
+  c->allocator = *allocator;
   c->cpu = filled.cpu;
   c->isas = filled.isas;
   c->flags = filled.flags;

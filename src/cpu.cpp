@@ -11,6 +11,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include "src/error.h"
+
 namespace octet {
 
 namespace {
@@ -109,6 +111,15 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
     while (*text == ' ') ++text;
     if (*text) strncpy(cpu->name, text, sizeof cpu->name - 1);
     for (size_t n = strlen(cpu->name); n && cpu->name[n - 1] == ' ';) cpu->name[--n] = 0;
+  }
+  if (__get_cpuid(1, &a, &b, &c, &d)) {  // brands of virtual machines say little
+    uint32_t family = a >> 8 & 15, model = a >> 4 & 15;
+    if (family == 6 || family == 15) model += (a >> 16 & 15) << 4;
+    if (family == 15) family += a >> 20 & 255;
+    const size_t used = strlen(cpu->name);
+    Text text(cpu->name + used, sizeof cpu->name - used);
+    text.add(" (family %u, model %u)", family, model);
+    text.finish();
   }
   find_caches(cpu, 4);
   if (!cpu->l1d) find_caches(cpu, 0x8000001Du);

@@ -27,7 +27,7 @@ const char* isa_name(uint32_t bit);
 struct Cpu {
   // What the CPU and the operating system can run; AMX counts before it is asked for (src/amx.h).
   uint32_t isas;
-  char name[64];       // brand string, or the architecture's name
+  char name[96];       // brand string, or the architecture's name
   size_t l1d, l2, l3;  // bytes seen by one core; 0 if unknown
   const char* why[9];  // for kIsas[i] that is missing: the reason, else nullptr
 };

@@ -371,7 +371,9 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
   if (!total || !l.w.n) return OCTET_OK;
   const Scratch s(l, total, workspace);
   Chunk c{l, s};
-  c.pitch_x = rows.pitch_a * static_cast<int64_t>(x.item);
+  // K = 0: there are rows, but nothing of x to point to, and its data may be NULL.
+  const char* const x_data = x.count ? x.data : y.data;
+  c.pitch_x = x.count ? rows.pitch_a * static_cast<int64_t>(x.item) : 0;
   c.pitch_y = rows.pitch_b * static_cast<int64_t>(y.item);
   // Tiles reach their rows by 32-bit offsets; refused before anything is written.
   if (!l.packs_a() && c.pitch_x > INT32_MAX / 16)
@@ -405,7 +407,8 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
     rows.start(group, &at_x, &at_y);
     for (int64_t first = 0; first < rows.rows; first += chunk) {
       c.m = min64(chunk, rows.rows - first);
-      c.x = x.data + at_x * static_cast<int64_t>(x.item) + first * c.pitch_x;
+      if (!x.count) at_x = 0;
+      c.x = x_data + at_x * static_cast<int64_t>(x.item) + first * c.pitch_x;
       c.y = y.data + at_y * static_cast<int64_t>(y.item) + first * c.pitch_y;
       const float* call_scale = nullptr;
       if (l.input == Input::kCall && c.per_row) {

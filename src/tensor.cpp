@@ -195,8 +195,9 @@ View array_view(const void* data, int64_t count) {
 
 octet_status check_no_qparams(octet_error* err, const char* name, const View& v) {
   if (!v.q) return OCTET_OK;
-  return fail(err, OCTET_ERR_ARGUMENT, "%s.q is given, but %s has no scale here; leave it NULL.",
-              name, name);
+  return fail(err, OCTET_ERR_ARGUMENT,
+              "%s.q is given, but %s is %s here and has no scale; leave it NULL.", name, name,
+              type_name(v.type));
 }
 
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,

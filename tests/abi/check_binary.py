@@ -52,7 +52,7 @@ class Library:
         """(name, binding, defined) of each entry of .dynsym, versions cut off."""
         for line in self.read("--dyn-syms").splitlines():
             words = line.split()
-            if len(words) >= 8 and words[0].rstrip(":").isdigit():
+            if len(words) >= 8 and words[0].rstrip(":").isdigit() and words[3] != "SECTION":
                 yield words[7].split("@")[0], words[4], words[6] != "UND"
 
     def needed(self):

@@ -174,7 +174,7 @@ octet_tensor Fuzz::tensor(octet_type t, std::vector<int64_t> dims) {
     if (refused) break;
     given |= v.strides[i] != 0;
   }
-  for (int i = v.rank - 1; !refused && i >= 0; --i) {
+  for (int i = refused ? -1 : v.rank - 1; i >= 0; --i) {
     const Wide stride = given ? Wide{v.strides[i]} : dense;
     if (!given) dense *= std::max<int64_t>(v.dims[i], 1);
     const Wide far = stride * (v.dims[i] - 1);
@@ -500,6 +500,7 @@ void Fuzz::observers() {
   const octet_tensor x = tensor(OCTET_F32, shape());
   const octet_exec* e = exec();
   check("observer_feed", [&](octet_error* err) { return octet_observer_feed(o, &x, e, err); });
+  if (one_in(50)) octet_observer_reset(o);
   octet_observed s = grown<octet_observed>();
   check("observer_stats", [&](octet_error* err) { return octet_observer_stats(o, &s, err); });
   float scale[16];
@@ -527,7 +528,6 @@ void Fuzz::observers() {
     });
     keep(observers_, loaded);
   }
-  if (one_in(50)) octet_observer_reset(o);
 }
 
 void Fuzz::choose() {

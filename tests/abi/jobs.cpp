@@ -66,7 +66,8 @@ void fill_activations(Random& random, octet_type type, int64_t m, int64_t k,
     *row(5) = kNan;
     *row(7) = -kInf;
   }
-  std::memcpy(x->data(), values.data(), x->size());
+  const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
+  std::copy_n(bytes, x->size(), x->begin());
 }
 
 Job layer_job(const octet_context* c, const LayerKind& kind, int64_t m, int64_t n, int64_t k) {

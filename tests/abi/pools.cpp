@@ -2,6 +2,7 @@
 #include "pools.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <numeric>
@@ -13,6 +14,8 @@ namespace {
 using Start = void*(void*);
 
 pthread_t start(Start* f, void* arg, size_t stack_bytes) {
+  const long least = sysconf(_SC_THREAD_STACK_MIN);
+  if (least > 0) stack_bytes = std::max(stack_bytes, static_cast<size_t>(least));
   if (CONTRACT_SANITIZED) stack_bytes = std::max(stack_bytes, size_t{2} << 20);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);

@@ -41,7 +41,8 @@ class Pool {
   size_t most_ = 0;
 };
 
-// Runs f on a thread of its own with a stack of so many bytes (more under a sanitizer).
+// Runs f on a thread of its own with a stack of so many bytes, or the least that this system
+// allows (more under a sanitizer).
 constexpr size_t kSmallStack = size_t{64} << 10;
 void on_thread(const std::function<void()>& f, size_t stack_bytes = kSmallStack);
 

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <octet/octet.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -130,7 +131,9 @@ class Snapshot {
   Snapshot(const void* p, size_t n)
       : p_(p),
         copy_(static_cast<const unsigned char*>(p), static_cast<const unsigned char*>(p) + n) {}
-  bool same() const { return std::memcmp(p_, copy_.data(), copy_.size()) == 0; }
+  bool same() const {
+    return std::equal(copy_.begin(), copy_.end(), static_cast<const unsigned char*>(p_));
+  }
 
  private:
   const void* p_;

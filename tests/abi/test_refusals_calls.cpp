@@ -520,6 +520,32 @@ TEST_F(Calls, QparamsOfFloatTensorsAreRefused) {
   EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.gemm(err), "bias.q");
 }
 
+// A batch without rows, weights without inputs: no element, so no data, and an answer all the same.
+TEST_F(Calls, EmptyDimsNeedNoData) {
+  w.x = octet_mat(OCTET_U8, nullptr, 0, World::kK);
+  w.y = octet_mat(OCTET_U8, nullptr, 0, World::kN);
+  w.call_q.count = 0;
+  w.call_q.scale = nullptr;
+  EXPECT_ACCEPTED(w.run(err));
+  EXPECT_ACCEPTED(w.run_call(err));
+  w.fx = octet_mat(OCTET_F32, nullptr, 0, World::kK);
+  w.fy = octet_mat(OCTET_F32, nullptr, 0, World::kN);
+  EXPECT_ACCEPTED(w.run_dynamic(err));
+  w.floats = octet_mat(OCTET_F32, nullptr, World::kRows, 0);
+  w.out_bytes = octet_mat(OCTET_U8, nullptr, World::kRows, 0);
+  w.out_bytes.q = &w.out_q;
+  EXPECT_ACCEPTED(w.quantize(err));
+  EXPECT_ACCEPTED(w.observer_feed(err));
+  for (const octet_type in : {OCTET_U8, OCTET_S8}) {
+    w.a = octet_mat(in, nullptr, World::kM, 0);
+    w.b = octet_mat(OCTET_S8, nullptr, World::kN, 0);
+    w.gemm_y = octet_mat(OCTET_F32, w.at(0), World::kM, World::kN);
+    EXPECT_ACCEPTED(w.gemm(err));
+    EXPECT_TRUE(
+        std::equal(w.at(0), w.at(4 * World::kN), static_cast<unsigned char*>(w.gemm_bias.data)));
+  }
+}
+
 TEST_F(Calls, ZeroPointsOfS32) {
   std::vector<int32_t> sums(World::kRows * World::kColumns, 5);
   w.bytes = octet_mat(OCTET_S32, sums.data(), World::kRows, World::kColumns);

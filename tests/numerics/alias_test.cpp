@@ -2,9 +2,6 @@
 //
 // One buffer for two tensors: exact where a function promises to work in place, refused for every
 // other overlap, down to one byte. Inputs on read-only pages are never written.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <functional>
 
 #include "tests/numerics/layer.h"
@@ -167,31 +164,9 @@ TEST(Aliases, LinearOutputsOverlapNothing) {
   EXPECT_EQ(run(op.get(), in, out, &exec, &err), OCTET_ERR_ARGUMENT);
 }
 
-// Inputs at the very end of a read-only page, with no page behind it.
-class ReadOnly {
- public:
-  explicit ReadOnly(const Bytes& b) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
-    bytes_ = (b.size() + page_ - 1) / page_ * page_ + page_;
-    base_ = static_cast<uint8_t*>(
-        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    data_ = base_ + bytes_ - page_ - b.size();
-    if (!b.empty()) memcpy(data_, b.data(), b.size());
-    mprotect(base_, bytes_ - page_, PROT_READ);
-    mprotect(base_ + bytes_ - page_, page_, PROT_NONE);
-  }
-  ReadOnly(const ReadOnly&) = delete;
-  ReadOnly& operator=(const ReadOnly&) = delete;
-  ~ReadOnly() { munmap(base_, bytes_); }
-  void* data() const { return data_; }
-
- private:
-  size_t page_, bytes_;
-  uint8_t *base_, *data_;
-};
-
 TEST(Aliases, ReadOnlyInputsOfElementwiseFunctions) {
   for (const Function& f : functions()) {
-    const ReadOnly x(input(f.in));
+    const ReadOnlyPages x(input(f.in));
     Bytes y(kCount * item_bytes(f.out)), want;
     Error err;
     EXPECT_TRUE(ok(f.call(x.data(), y.data(), &err), err)) << f.name;
@@ -211,10 +186,10 @@ TEST(Aliases, ReadOnlyActivationsWeightsAndBias) {
   for (int i = 0; i < scaled(60); ++i) {
     const Layer l = random_layer(&rng);
     const bool floats = is_dynamic(l.mode);
-    const ReadOnly x(floats ? bytes_of(l.xf) : l.x);
+    const ReadOnlyPages x(floats ? bytes_of(l.xf) : l.x);
     octet_qparams q;
     octet_tensor source = source_tensor(l, &q), bias = bias_tensor(l);
-    const ReadOnly w(l.wf.empty() ? bytes_of(l.w) : bytes_of(l.wf)),
+    const ReadOnlyPages w(l.wf.empty() ? bytes_of(l.w) : bytes_of(l.wf)),
         b(l.bias_type == OCTET_F32 ? bytes_of(l.bias_f) : bytes_of(l.bias_i));
     source.data = w.data();
     bias.data = b.data();

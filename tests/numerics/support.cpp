@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/numerics/support.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 namespace octet_test {
 
 Context make_context(const char* max_isa) {
@@ -164,6 +169,20 @@ testing::AssertionResult equal(const Bytes& got, const Bytes& want) {
                                          << int{got[i]} << ", not " << int{want[i]};
   return testing::AssertionSuccess();
 }
+
+ReadOnlyPages::ReadOnlyPages(const Bytes& b) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t used = (b.size() + page - 1) / page * page;
+  bytes_ = used + page;
+  base_ = static_cast<uint8_t*>(
+      mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  data_ = base_ + used - b.size();
+  if (!b.empty()) memcpy(data_, b.data(), b.size());
+  mprotect(base_, used, PROT_READ);
+  mprotect(base_ + used, page, PROT_NONE);
+}
+
+ReadOnlyPages::~ReadOnlyPages() { munmap(base_, bytes_); }
 
 uint64_t hash_bytes(const void* data, size_t bytes) {
   uint64_t h = 0xCBF29CE484222325;

@@ -137,6 +137,20 @@ using Bytes = std::vector<uint8_t>;
 // Says where the first difference is.
 testing::AssertionResult equal(const Bytes& got, const Bytes& want);
 
+// A copy at the very end of a read-only page, with no page behind it.
+class ReadOnlyPages {
+ public:
+  explicit ReadOnlyPages(const Bytes& b);
+  ReadOnlyPages(const ReadOnlyPages&) = delete;
+  ReadOnlyPages& operator=(const ReadOnlyPages&) = delete;
+  ~ReadOnlyPages();
+  void* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  uint8_t *base_, *data_;
+};
+
 // FNV-1a, 64 bits.
 uint64_t hash_bytes(const void* data, size_t bytes);
 

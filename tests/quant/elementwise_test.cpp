@@ -330,7 +330,7 @@ TEST_F(Elementwise, RefusesBeforeTheFirstWrite) {
                  {"x is NULL"});
   expect_refused(octet_quantize(c, &in, nullptr, nullptr, &err), err, OCTET_ERR_ARGUMENT,
                  {"q is NULL"});
-  refused(with(in, &good), out, OCTET_ERR_ARGUMENT, {"x.q is set"});
+  refused(with(in, &good), out, OCTET_ERR_ARGUMENT, {"x.q is given"});
   refused(in, with(out, nullptr), OCTET_ERR_ARGUMENT, {"q.q is NULL"});
   octet_tensor t = out;
   t.type = OCTET_F32;

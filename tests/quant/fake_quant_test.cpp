@@ -229,7 +229,7 @@ TEST_F(FakeQuant, Refusals) {
                  OCTET_ERR_ARGUMENT, {"overlaps"});
   const octet_tensor typed = with(in, &good);
   expect_refused(octet_fake_quant(c, &typed, &good, &out, nullptr, nullptr, &err), err,
-                 OCTET_ERR_ARGUMENT, {"x.q is set"});
+                 OCTET_ERR_ARGUMENT, {"x.q is given"});
   expect_refused(octet_fake_quant_backward(c, &in, nullptr, &out, nullptr, &err), err,
                  OCTET_ERR_ARGUMENT, {"mask is NULL"});
   expect_refused(octet_fake_quant(nullptr, &in, &good, &out, nullptr, nullptr, &err), err,
