@@ -127,9 +127,9 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
   const char* no_cpuid = "the CPU lacks it";
   const char* no_os = "the operating system does not save its registers";
   for (int i = 1; i < kIsaCount; ++i) cpu->why[i] = no_cpuid;
-  uint32_t c1 = 0, b7 = 0, c7 = 0, d7 = 0, a71 = 0;
+  uint32_t c1 = 0, b7 = 0, c7 = 0, a71 = 0;
   if (!__get_cpuid(1, &a, &b, &c1, &d) || !(c1 >> 27 & 1)) return;
-  if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) && a >= 1)
+  if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d) && a >= 1)
     __get_cpuid_count(7, 1, &a71, &b, &c, &d);
   const uint64_t saved = xcr0();
   const auto has = [](uint32_t word, int bit) { return (word >> bit & 1) != 0; };
@@ -152,12 +152,11 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
   give(2, avx2 && has(a71, 4), os_avx);
   give(3, avx512, os_avx512);
   give(4, avx512 && has(c7, 11), os_avx512);
-  const char* why = judge_amx(read_amx());
-  if (!why && !(cpu->isas & kIsaAvx512Vnni)) why = "it is used together with avx512vnni";
+  const char*& why = cpu->why[5];
+  why = judge_amx(read_amx());
+  if (!why && !(cpu->isas & kIsaAvx512Vnni)) why = "its kernels need avx512vnni as well";
   if (!why && no_amx) why = "OCTET_NO_AMX was given";
-  cpu->isas |= kIsaAmx;
-  cpu->why[5] = nullptr;
-  if (why) refuse_amx(cpu, why);
+  if (!why) cpu->isas |= kIsaAmx;
 }
 
 void refuse_amx(Cpu* cpu, const char* why) {
