@@ -246,11 +246,7 @@ void octet_context_destroy(octet_context* c) {
 octet_status octet_context_describe(const octet_context* c, char* json, size_t cap, size_t* need,
                                     octet_error* err) {
   if (!c) return fail(err, OCTET_ERR_ARGUMENT, "c is NULL; pass a context.");
-  if (!json && cap)
-    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
-  // Measured first: a buffer that is too small stays as it was.
-  for (int pass = 0; pass < 2; ++pass) {
-    Text t(json, pass ? cap : 0);
+  return write_text(err, json, cap, need, [c](Text& t) {
     t.add("{\"version\":\"%d.%d.%d\",\"cpu\":", OCTET_VERSION / 10000, OCTET_VERSION / 100 % 100,
           OCTET_VERSION % 100);
     t.quoted(c->cpu.name);
@@ -284,11 +280,5 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
       first = false;
     }
     t.put("]}");
-    const size_t bytes = t.finish();
-    if (pass) break;
-    if (json && cap < bytes) return fail_too_small(err, "json", cap, bytes);
-    if (need) *need = bytes;
-    if (!json) return OCTET_OK;
-  }
-  return OCTET_OK;
+  });
 }

@@ -51,4 +51,22 @@ class Text {
   size_t capacity_, length_ = 0;
 };
 
+// Writes a text into a caller's (buffer, cap, need): measured first, so that a buffer that is too
+// small stays as it was; cap 0 with a NULL buffer only asks for the size.
+template <class Write>
+octet_status write_text(octet_error* err, char* buffer, size_t cap, size_t* need, Write write) {
+  if (!buffer && cap)
+    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
+  Text measure(nullptr, 0);
+  write(measure);
+  const size_t bytes = measure.finish();
+  if (buffer && cap < bytes) return fail_too_small(err, "json", cap, bytes);
+  if (need) *need = bytes;
+  if (!buffer) return OCTET_OK;
+  Text text(buffer, cap);
+  write(text);
+  text.finish();
+  return OCTET_OK;
+}
+
 }  // namespace octet

@@ -317,15 +317,12 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
                                const octet_exec* e, char* json, size_t cap, size_t* need,
                                octet_error* err) {
   OCTET_TRY(check_op(err, o));
-  if (!json && cap)
-    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
   const FpGuard guard;
   Planned planned;
   OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
   const octet_plan& p = planned.plan;
   const Linear& l = o->linear;
-  for (int pass = 0; pass < 2; ++pass) {
-    Text t(json, pass ? cap : 0);
+  return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
         "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"out\":\"%s\",\"m\":%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
@@ -348,13 +345,7 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
       if (edge != full && planned.shape.m % full->mr) t.add(",\"%s\"", edge->name);
     }
     t.put("]}");
-    const size_t bytes = t.finish();
-    if (pass) break;
-    if (json && cap < bytes) return fail_too_small(err, "json", cap, bytes);
-    if (need) *need = bytes;
-    if (!json) return OCTET_OK;
-  }
-  return OCTET_OK;
+  });
 }
 
 void octet_op_destroy(octet_op* o) {

@@ -100,8 +100,8 @@ TEST_F(Batches, MemoryIsFlatOverManyCalls) {
   Rng rng(14);
   for (int64_t i = 0; i < 100; ++i) run(op, 0, i < 50 ? i : kRows, y_.data());
   const int64_t before = resident_pages();
-  for (int i = 0; i < scaled(100000); ++i) run(op, 0, rng.range(0, 40), y_.data());
-  // The kernel counts in batches; a leak of 8 bytes a call would be 195 pages.
+  for (int i = 0; i < scaled(1000000); ++i) run(op, 0, rng.range(0, 40), y_.data());
+  // The kernel counts in batches; a leak of 1 byte a call would be 244 pages.
   EXPECT_LE(resident_pages() - before, 150);
 }
 
