@@ -3,7 +3,8 @@
 """Writes the SIMD tiles and the kernel registry from kernels.toml.
 
 kernels.toml says which kernels exist, isa/<isa>.j2 what an instruction set can say (its vocabulary:
-load, dot, convert, narrow, store), templates/gemm.j2 what a tile does. A vocabulary may name a
+load, dot, convert, narrow, store), templates/gemm.j2 what a tile does and templates/amx.j2 what
+AMX does with a whole block. A vocabulary may name a
 parent and then holds only what differs. Output depends on these files alone: the same input gives
 the same bytes.
 """
@@ -39,7 +40,7 @@ TYPES = {
     "range": "0",
 }
 FAMILIES = {  # name in rows: (Family, type of the function)
-    "gemm": ("kGemm", "TileFn"),
+    "gemm": ("kGemm", "TileFn"),  # BlockFn in scope block
     "quantize": ("kQuantize", "RunFn"),
     "dequantize": ("kDequantize", "RunFn"),
     "requantize": ("kRequantize", "RunFn"),
@@ -50,6 +51,10 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmax": ("kMinMax", "RangeFn"),
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
+}
+SCOPES = {  # of a GEMM: (Scope, type of the function, template)
+    "tile": ("kScopeTile", "TileFn", "gemm"),
+    "block": ("kScopeBlock", "BlockFn", "amx"),
 }
 ISAS = {
     "scalar": "kIsaScalar",
@@ -105,7 +110,10 @@ def vocabulary(isa: str) -> Vocabulary:
 
 @dataclass
 class Kernel:
-    """One row of the registry. Tiles have mr, nr, rows and costs, the other families none."""
+    """One row of the registry. Tiles have mr, nr, rows and costs, the other families none.
+
+    A tile of scope block is the step in which its kernel walks a block of any size.
+    """
 
     family: str
     isa: str
@@ -116,8 +124,10 @@ class Kernel:
     mr: int = 0
     nr: int = 0
     rows: str = ""
+    scope: str = "tile"
     cycles_k4: float = 0
     cycles_fixed: float = 0
+    cycles_call: float = 0
     kr: int = field(init=False)
     name: str = field(init=False)
 
@@ -136,7 +146,11 @@ class Kernel:
 
     @property
     def function_type(self) -> str:
-        return FAMILIES[self.family][1]
+        return SCOPES[self.scope][1] if self.family == "gemm" else FAMILIES[self.family][1]
+
+    @property
+    def template(self) -> str:
+        return f"templates/{SCOPES[self.scope][2]}.j2"
 
     def row(self) -> str:
         """The initializer of its Row."""
@@ -145,8 +159,8 @@ class Kernel:
         return (
             f'{{"{self.name}", {FAMILIES[self.family][0]}, {ISAS[self.isa]}, '
             f"{TYPES[self.in_type]}, {weight}, {TYPES[self.out_type]}, "
-            f"{self.mr}, {self.nr}, {self.kr}, {form}, "
-            f"{float(self.cycles_k4)}f, {float(self.cycles_fixed)}f, "
+            f"{self.mr}, {self.nr}, {self.kr}, {form}, {SCOPES[self.scope][0]}, "
+            f"{float(self.cycles_k4)}f, {float(self.cycles_fixed)}f, {float(self.cycles_call)}f, "
             f"reinterpret_cast<AnyFn*>({self.symbol})}}"
         )
 
@@ -157,8 +171,9 @@ def all_kernels() -> list[Kernel]:
     kernels = []
     for entry in data["gemm"]:
         for tile in entry["tiles"]:
+            tile |= {"rows": entry["rows"], "scope": entry.get("scope", "tile")}
             kernels += [
-                Kernel("gemm", entry["isa"], entry["act"], out, "s8", rows=entry["rows"], **tile)
+                Kernel("gemm", entry["isa"], entry["act"], out, "s8", **tile)
                 for out in entry["outs"]
             ]
     for entry in data["elementwise"]:
@@ -192,9 +207,13 @@ def gemm_source(isa: str) -> str:
     tiles = [k for k in kernels_of(isa) if k.family == "gemm"]
     if not tiles:
         raise Refused(f"instruction set '{isa}' has no GEMM tiles in kernels.toml")
-    template = ENV.get_template("templates/gemm.j2")
-    bodies = [without_blank_lines(template.render(v=vocabulary(k.words), k=k)) for k in tiles]
-    return ENV.get_template("templates/file.j2").render(isa=isa, v=words, bodies=bodies)
+    bodies = [
+        without_blank_lines(ENV.get_template(k.template).render(v=vocabulary(k.words), k=k))
+        for k in tiles
+    ]
+    templates = list(dict.fromkeys(f"gen/{k.template}" for k in tiles))
+    file = ENV.get_template("templates/file.j2")
+    return file.render(isa=isa, v=words, templates=templates, bodies=bodies)
 
 
 def registry_source(isas: list[str]) -> str:

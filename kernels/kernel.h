@@ -88,6 +88,24 @@ struct Tile {
 };
 typedef void TileFn(const Tile*);
 
+// A block of the output of any size: C[m,n] = finish(A[m,kc] * B[kc,n]). For instruction sets whose
+// tiles of one block overlap with those of the next, so that the walk over the block belongs to the
+// kernel.
+struct Block {
+  const void* a;    // row i at a + i * lda, exactly kc bytes of it are read
+  ptrdiff_t lda;    // bytes
+  int32_t kc;       // at least 1
+  const int8_t* b;  // as in Tile; the panels of n columns exist, and no others
+  ptrdiff_t panel;
+  void* c;  // row i of C at c + i * ldc
+  ptrdiff_t ldc;
+  int32_t m, n;           // at least 1
+  int32_t row0, col0;     // indices into the arrays of finish
+  int32_t columns_outer;  // what stays in the caches: 0 rows of A, while B streams; 1 a panel of B
+  const Finish* finish;   // never null
+};
+typedef void BlockFn(const Block*);
+
 // Element-wise kernels work on one contiguous run of n elements. qparams: one for the run (step 0)
 // or one for each element (step 1: per channel along the innermost dim).
 struct Run {
@@ -123,6 +141,7 @@ typedef void AnyFn(void);
 
 // Families and the type of their fn:
 //   gemm        TileFn    tiles; act U8, S8 or S16 (widened), weight S8, out: kOutQ8, F32, S32
+//               BlockFn   where the row's scope is kScopeBlock
 //   quantize    RunFn     f32 -> u8, s8
 //   dequantize  RunFn     u8, s8, s32 -> f32
 //   requantize  RunFn     u8, s8, s32 -> u8, s8
@@ -151,6 +170,9 @@ enum Family : int32_t {
 
 enum RowsForm : int32_t { kRowsStrided, kRowsIndexed };
 
+// What one call of a GEMM kernel computes: one tile, or a block of any size in steps of its tile.
+enum Scope : int32_t { kScopeTile, kScopeBlock };
+
 // Operand tags of a row: octet_type values, 0 for a Range, and:
 enum { kOutQ8 = 100 };  // u8 or s8: what Finish.flip says, or (flip, "x8" in its name) either
 
@@ -162,8 +184,9 @@ struct Row {
   int32_t in, weight, out;  // octet_type tags, 0 where the family has none
   int32_t mr, nr, kr;       // tiles only; kr: K that a step takes
   int32_t rows;             // tiles only: RowsForm
-  float cycles_k4,
-      cycles_fixed;  // tiles only: cost model, cycles for each 4 of K and for each tile
+  int32_t scope;            // tiles only: Scope
+  // Tiles only: cost model, cycles for each 4 of K and for each tile, and for each call of a block.
+  float cycles_k4, cycles_fixed, cycles_call;
   AnyFn* fn;
 };
 

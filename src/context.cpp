@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/amx.h"
+
 namespace octet {
 
 int type_index(int32_t type) {
@@ -118,6 +120,14 @@ octet_status fill(octet_error* err, const octet_context_desc& d, octet_context* 
     }
     const char* verbose = getenv("OCTET_VERBOSE");
     if (verbose && *verbose && strcmp(verbose, "0") && !log) log = stderr_log;
+  }
+  // A permission of the whole process, so it is asked for here only, and only if no cap excludes
+  // it.
+  if (c->isas & kIsaAmx) {
+    if (const char* why = permit_amx()) {
+      refuse_amx(&c->cpu, why);
+      c->isas &= c->cpu.isas;
+    }
   }
   if (force) OCTET_TRY(apply_force(err, force_source, force, c));
   choose_rows(c);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "src/amx.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -125,9 +127,9 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
   const char* no_cpuid = "the CPU lacks it";
   const char* no_os = "the operating system does not save its registers";
   for (int i = 1; i < kIsaCount; ++i) cpu->why[i] = no_cpuid;
-  uint32_t c1 = 0, b7 = 0, c7 = 0, d7 = 0, a71 = 0;
+  uint32_t c1 = 0, b7 = 0, c7 = 0, a71 = 0;
   if (!__get_cpuid(1, &a, &b, &c1, &d) || !(c1 >> 27 & 1)) return;
-  if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) && a >= 1)
+  if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d) && a >= 1)
     __get_cpuid_count(7, 1, &a71, &b, &c, &d);
   const uint64_t saved = xcr0();
   const auto has = [](uint32_t word, int bit) { return (word >> bit & 1) != 0; };
@@ -150,10 +152,16 @@ void detect_cpu(Cpu* cpu, bool no_amx) {
   give(2, avx2 && has(a71, 4), os_avx);
   give(3, avx512, os_avx512);
   give(4, avx512 && has(c7, 11), os_avx512);
-  // AMX-TILE 24, AMX-INT8 25. This build has no AMX kernels, so the process-wide permission is not
-  // asked for and the ISA is never used.
-  if (has(d7, 24) && has(d7, 25))
-    cpu->why[5] = no_amx ? "OCTET_NO_AMX was given" : "this build has no AMX kernels";
+  const char*& why = cpu->why[5];
+  why = judge_amx(read_amx());
+  if (!why && !(cpu->isas & kIsaAvx512Vnni)) why = "its kernels need avx512vnni as well";
+  if (!why && no_amx) why = "OCTET_NO_AMX was given";
+  if (!why) cpu->isas |= kIsaAmx;
+}
+
+void refuse_amx(Cpu* cpu, const char* why) {
+  cpu->isas &= ~uint32_t{kIsaAmx};
+  cpu->why[5] = why;
 }
 
 #elif defined(__aarch64__)
@@ -173,6 +181,8 @@ void detect_cpu(Cpu* cpu, bool) {
   else
     cpu->why[3] = no_hwcap;
 }
+
+void refuse_amx(Cpu*, const char*) {}
 
 #endif
 

@@ -25,13 +25,16 @@ const IsaInfo* find_isa(const char* name, bool* foreign);
 const char* isa_name(uint32_t bit);
 
 struct Cpu {
-  uint32_t isas;       // what the CPU and the operating system can run
+  // What the CPU and the operating system can run; AMX counts before it is asked for (src/amx.h).
+  uint32_t isas;
   char name[96];       // brand string, or the architecture's name
   size_t l1d, l2, l3;  // bytes seen by one core; 0 if unknown
   const char* why[9];  // for kIsas[i] that is missing: the reason, else nullptr
 };
 
-// no_amx: do not ask the operating system for AMX.
+// no_amx: as if the CPU had none.
 void detect_cpu(Cpu* cpu, bool no_amx);
+// AMX turns out not to be usable.
+void refuse_amx(Cpu* cpu, const char* why);
 
 }  // namespace octet

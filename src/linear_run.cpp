@@ -16,7 +16,7 @@ constexpr float kNan = __builtin_nanf("");  // 0x7FC00000
 constexpr int64_t kSpan = 512;              // activations handled at a time on the stack
 constexpr int64_t kRangeSpan = 16384;       // elements of one min/max task
 constexpr int64_t kChunkBytes = 2 << 20;    // prepared activations at a time: about an L2
-constexpr int64_t kChunkStep = 168;         // a multiple of every mr
+constexpr int64_t kChunkStep = 168;         // a multiple of the mr of every tile
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -202,6 +202,33 @@ void cover(const Chunk& c, Tile& t, const Row& full, const Row& edge, int64_t m0
   }
 }
 
+// Covers rows m0 .. m1 and columns n0 .. n1 with the plan's rows of scope block.
+void cover_block(const Chunk& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+  const Row &full = *c.plan.main, &edge = *c.plan.edge[full.nr / 16];
+  const WeightsView& w = c.l.w;
+  Block b = {};
+  b.lda = c.pitch_a;
+  b.kc = static_cast<int32_t>(w.k);
+  b.b = w.panels + n0 / 16 * w.panel_stride;
+  b.panel = w.panel_stride;
+  b.ldc = c.pitch_y;
+  b.n = static_cast<int32_t>(n1 - n0);
+  b.col0 = static_cast<int32_t>(n0);
+  b.columns_outer = c.plan.columns_outer;
+  b.finish = &c.finish;
+  const int64_t rest = &edge == &full ? 0 : (m1 - m0) % full.mr;
+  const auto run = [&](const Row& row, int64_t from, int64_t to) {
+    if (from == to) return;
+    b.a = c.a + from * c.pitch_a;
+    b.c = c.y + from * c.pitch_y + n0 * static_cast<int64_t>(type_bytes(c.l.out.type));
+    b.m = static_cast<int32_t>(to - from);
+    b.row0 = static_cast<int32_t>(from);
+    reinterpret_cast<BlockFn*>(row.fn)(&b);
+  };
+  run(full, m0, m1 - rest);
+  run(edge, m1 - rest, m1);
+}
+
 void tile_task(void* arg, size_t task) {
   const Chunk& c = *static_cast<const Chunk*>(arg);
   const WeightsView& w = c.l.w;
@@ -209,6 +236,10 @@ void tile_task(void* arg, size_t task) {
                 at_n = static_cast<int64_t>(task) / c.tasks_m;
   const int64_t m0 = at_m * c.plan.mc, m1 = min64(c.m, m0 + c.plan.mc);
   const int64_t n0 = at_n * c.plan.nc, n1 = min64(w.n, n0 + c.plan.nc);
+  if (c.plan.main->scope == kScopeBlock) {
+    cover_block(c, m0, m1, n0, n1);
+    return;
+  }
   Tile t = {};
   t.taps = 1;
   t.kc = static_cast<int32_t>(w.k);

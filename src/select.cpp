@@ -18,6 +18,8 @@ int32_t rank(uint32_t isa) {
 }
 
 int32_t panels_of(const Row& r) { return r.nr / 16; }
+bool is_block(const Row& r) { return r.scope == kScopeBlock; }
+int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 // What is left of m rows by full tiles of mr rows; *full gets how many of them there are.
 int32_t split(int64_t m, int32_t mr, int64_t* full) {
@@ -51,6 +53,7 @@ bool covers_alone(const Row& r, int64_t m) { return m < r.mr && r.rows == kRowsI
 bool candidate(const GemmTable& t, int32_t i, int64_t m) {
   const Row& r = *t.rows[i];
   if (t.forced && i) return false;
+  if (is_block(r)) return t.k > 0;
   return panels_of(r) <= (t.n + 15) / 16 && (r.rows == kRowsIndexed || m >= r.mr);
 }
 
@@ -58,7 +61,7 @@ bool candidate(const GemmTable& t, int32_t i, int64_t m) {
 int32_t cheapest(const GemmTable& t, int32_t panels, int64_t m, float* cycles) {
   int32_t best = -1;
   for (int32_t i = 0; i < t.count; ++i) {
-    if (panels_of(*t.rows[i]) != panels) continue;
+    if (panels_of(*t.rows[i]) != panels || is_block(*t.rows[i])) continue;
     const float c = cover_cycles(t, i, m, false);
     if (c < 0 || (best >= 0 && c >= *cycles)) continue;
     best = i;
@@ -77,10 +80,41 @@ void place(const GemmTable& t, int32_t i, int64_t m, bool own_edge, GemmPlan* pl
   plan->edge[width] = own_edge || edge < 0 ? &r : t.rows[edge];
 }
 
+// Modelled cycles of one block of m rows and all columns.
+double block_cycles(const GemmTable& t, int32_t i, int64_t m) {
+  const Row& r = *t.rows[i];
+  return static_cast<double>(ceil_div(m, r.mr) * ceil_div(t.n, r.nr)) *
+             static_cast<double>(t.cycles[i]) +
+         static_cast<double>(r.cycles_call);
+}
+
+// The plan with a main row of scope block: alone, or with another for the rows beyond its last
+// whole step.
+void build_block(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
+  const Row& r = *t.rows[main];
+  const int32_t width = panels_of(r);
+  plan->main = plan->full[width] = plan->edge[width] = &r;
+  plan->cycles = block_cycles(t, main, m);
+  const int64_t rest = m % r.mr;
+  if (!rest || rest == m) return;
+  const double whole = block_cycles(t, main, m - rest);
+  for (int32_t i = 0; i < t.count; ++i) {
+    if (!is_block(*t.rows[i]) || i == main) continue;
+    const double cycles = whole + block_cycles(t, i, rest);
+    if (cycles >= plan->cycles) continue;
+    plan->cycles = cycles;
+    plan->edge[width] = t.rows[i];
+  }
+}
+
 // The plan with this main row; false if there is no row for its edges or the columns it leaves.
 bool build(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
   *plan = GemmPlan{};
   const Row& r = *t.rows[main];
+  if (is_block(r)) {
+    build_block(t, main, m, plan);
+    return true;
+  }
   const bool alone = covers_alone(r, m);
   const float cycles = cover_cycles(t, main, m, alone);
   if (cycles < 0) return false;
@@ -127,8 +161,14 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
   plan->nc = t.n;
   plan->mc = m;
+  // A block's walk: while B streams by, mr rows of A stay in L1; they should fit, and B into L2.
+  const auto bytes = [](size_t cache, size_t usual) {
+    return static_cast<int64_t>(cache ? cache : usual);
+  };
+  plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 ||
+                        t.n * t.k > bytes(c.cpu.l2, 512 << 10) / 4 * 3;
   if (threads == 1 && m <= 4 * mr) return;  // one task
-  const int64_t l2 = c.cpu.l2 ? static_cast<int64_t>(c.cpu.l2) : 512 << 10;
+  const int64_t l2 = bytes(c.cpu.l2, 512 << 10);
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
   int64_t mc = l2 / 2 / row_bytes / mr * mr;
   if (mc < 4 * mr) mc = 4 * mr;
@@ -155,13 +195,55 @@ void fill_edges(GemmTable* t) {
       t->edge_cycles[panels][rest] = -1;
       for (int32_t i = 0; i < t->count; ++i) {
         const Row& r = *t->rows[i];
-        if (panels_of(r) != panels || r.rows != kRowsIndexed) continue;
+        if (panels_of(r) != panels || r.rows != kRowsIndexed) continue;  // no block is indexed
         const float cycles = static_cast<float>((rest + r.mr - 1) / r.mr) * t->cycles[i];
         if (t->edge[panels][rest] >= 0 && cycles >= t->edge_cycles[panels][rest]) continue;
         t->edge[panels][rest] = static_cast<int8_t>(i);
         t->edge_cycles[panels][rest] = cycles;
       }
     }
+}
+
+void add_row(const Row& r, GemmTable* t) {
+  if (t->count == kMaxRows) return;
+  t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * static_cast<float>((t->k + 3) / 4);
+  t->rows[t->count++] = &r;
+}
+
+// The rows of scope block that read activations of type `in`.
+void add_blocks(const octet_context& c, int32_t in, int32_t out, GemmTable* t) {
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& r = octet_rows[i];
+    if (r.family == kGemm && is_block(r) && (r.isa & c.isas) && r.in == in && r.out == out &&
+        r.weight == OCTET_S8)
+      add_row(r, t);
+  }
+}
+
+double cheapest_cycles(const GemmTable& t, int64_t m) {
+  int32_t fitting;
+  const int32_t best = best_candidate(t, m, 0, &fitting);
+  GemmPlan plan;
+  if (best < 0 || !build(t, best, m, &plan)) return __builtin_inf();
+  return plan.cycles;
+}
+
+// Joins rows of scope block to a table of tiles. One table has one form of the activations: where
+// the tiles want them rewritten and blocks do not, the blocks have a table to themselves, but for
+// layers so small that the tiles are faster at all their rows.
+void join_blocks(const octet_context& c, octet_type in_type, int32_t out, GemmTable* t) {
+  const int32_t form = t->rows[0]->in;
+  if (form != in_type && t->n) {
+    GemmTable blocks = {};
+    blocks.n = t->n;
+    blocks.k = t->k;
+    add_blocks(c, in_type, out, &blocks);
+    if (cheapest_cycles(blocks, kMaxMr) < cheapest_cycles(*t, kMaxMr)) {
+      *t = blocks;
+      return;
+    }
+  }
+  add_blocks(c, form, out, t);
 }
 
 }  // namespace
@@ -172,6 +254,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (r.family != kGemm || !(r.isa & c.isas) || r.out != out || r.weight != OCTET_S8) continue;
+    if (is_block(r)) continue;  // they join the tiles below
     // The best ISA; within it the form that needs no rewriting of the activations.
     if (!best || rank(r.isa) < rank(best->isa) ||
         (r.isa == best->isa && r.in == in_type && best->in != in_type))
@@ -187,7 +270,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
                   "The forced kernel %s does not produce this output type; force another or none.",
                   c.forced->name);
     best = c.forced;
-    t.rows[t.count++] = best;
+    add_row(*best, &t);
   } else if (best && best->isa == kIsaScalar) {
     const bool asked = (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar"));
     if (!asked)
@@ -196,15 +279,14 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
                   "OCTET_ALLOW_SLOW or max_isa \"scalar\" to allow it.");
   }
   if (!best) return fail(err, OCTET_ERR_INTERNAL, "This build has no GEMM kernel at all.");
-  for (size_t i = 0; i < octet_row_count && t.count < kMaxRows; ++i) {
+  for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (r.family == kGemm && r.isa == best->isa && r.in == best->in && r.out == out &&
         r.weight == OCTET_S8 && !(t.forced && &r == best))
-      t.rows[t.count++] = &r;
+      add_row(r, &t);
   }
-  for (int32_t i = 0; i < t.count; ++i)
-    t.cycles[i] = t.rows[i]->cycles_fixed + t.rows[i]->cycles_k4 * static_cast<float>((k + 3) / 4);
   fill_edges(&t);
+  if (!t.forced) join_blocks(c, in_type, out, &t);
   int32_t fitting;
   for (int32_t m = 1; m <= kMaxMr; ++m)
     t.small[m] = static_cast<int8_t>(n ? best_candidate(t, m, 0, &fitting) : -1);

@@ -15,13 +15,16 @@ constexpr int32_t kMaxMr = 16;     // rows of a tile
 constexpr int32_t kMaxPanels = 4;  // columns of a tile, in panels of 16
 
 // Columns are covered by blocks of the main row's width; what is left by narrower rows. Rows are
-// covered by blocks of full->mr; what is left by `edge`, an indexed row, repeated.
+// covered by blocks of full->mr; what is left by `edge`, an indexed row, repeated. A main row of
+// scope block takes all columns of a task, and all its rows, or those up to a multiple of mr if
+// `edge` is another row of that scope.
 struct GemmPlan {
   const Row* main;
   const Row* full[kMaxPanels + 1];  // by width in panels; [0] unused
   const Row* edge[kMaxPanels + 1];
-  int64_t mc, nc;  // rows and columns of one task
-  double cycles;   // modelled
+  int64_t mc, nc;      // rows and columns of one task
+  bool columns_outer;  // blocks: Block.columns_outer
+  double cycles;       // modelled
 };
 
 struct GemmTable {

@@ -264,7 +264,9 @@ enum {
                          ISA caps both bind */
   OCTET_ALLOW_SLOW =
       2, /* ops that only reference code can run are created instead of refused with SLOW_ONLY */
-  OCTET_NO_AMX = 4, /* never ask the kernel for AMX */
+  OCTET_NO_AMX = 4, /* never ask Linux for AMX, which is a permission of the whole process and makes
+                       sigaltstack refuse stacks too small for its registers. Without it, or a cap
+                       below "amx", create asks */
   OCTET_JIT = 8     /* not in this release */
 };
 

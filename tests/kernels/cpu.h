@@ -5,6 +5,11 @@
 #pragma once
 
 #include <stdint.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -15,6 +20,20 @@
 #include "kernels/kernel.h"
 
 namespace octet {
+
+#if defined(__x86_64__)
+// AMX-INT8 (leaf 7), and Linux lets this process use it: arch_prctl(ARCH_REQ_XCOMP_PERM, tile
+// data).
+inline bool cpu_has_amx() {
+#if defined(OCTET_TILE_MODEL)
+  return true;  // the kernels run on a model of the tiles
+#else
+  uint32_t a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  return (d >> 24 & 1) && (d >> 25 & 1) && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#endif
+}
+#endif
 
 inline uint32_t cpu_isas() {
   uint32_t isas = kIsaScalar;
@@ -34,7 +53,9 @@ inline uint32_t cpu_isas() {
   if (avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1)) isas |= kIsaAvxVnni;
 #endif
   if (avx512bw) isas |= kIsaAvx512Bw;
-  if (avx512bw && __builtin_cpu_supports("avx512vnni")) isas |= kIsaAvx512Vnni;
+  const bool avx512vnni = avx512bw && __builtin_cpu_supports("avx512vnni");
+  if (avx512vnni) isas |= kIsaAvx512Vnni;
+  if (avx512vnni && cpu_has_amx()) isas |= kIsaAmx;
 #elif defined(__aarch64__)
   isas |= kIsaNeon;
   if (getauxval(AT_HWCAP) >> 20 & 1) isas |= kIsaNeonDot;

@@ -2,7 +2,8 @@
 //
 // Every GEMM tile this CPU can run against the scalar reference, bit for bit: all sizes of a tile,
 // all tails of K, taps, every option of the epilogue, extreme data; all operands between protected
-// pages, and every byte of C compared, gaps between its rows included.
+// pages, and every byte of C compared, gaps between its rows included. The same for kernels of
+// blocks, whose sizes have no end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,6 +25,8 @@ namespace {
 constexpr int32_t kReferenceMr = 4, kPanel = 16;
 
 int32_t ceil4(int32_t k) { return (k + 3) / 4; }
+
+bool is_block(const Row& row) { return row.scope == kScopeBlock; }
 
 TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
 
@@ -67,7 +70,10 @@ class Comparison {
     uint8_t* got = c_.place<uint8_t>(bytes, at_end_);
     memset(got, 0xA5, bytes);
     tile_.c = got;
-    function(row_)(&tile_);
+    if (is_block(row_))
+      run_block();
+    else
+      function(row_)(&tile_);
     return memcmp(got, want.data(), bytes) == 0;
   }
 
@@ -82,12 +88,18 @@ class Comparison {
   bool chance(int32_t part, int32_t of) { return draw(1, of) <= part; }
   int32_t any_int() { return static_cast<int32_t>(random_()); }
 
+  // Rows of A and columns of B that exist.
+  int32_t height() const { return is_block(row_) ? case_.m : row_.mr; }
+  int32_t width() const {
+    return is_block(row_) ? (case_.n + kPanel - 1) / kPanel * kPanel : row_.nr;
+  }
+
   // A: bytes for the reference, and for the tile the same bytes or what `widen` makes of them, each
   // row at an offset of its own with gaps between them.
   void draw_a() {
     is_signed_ = row_.in == OCTET_S8 || (row_.in == OCTET_S16 && chance(1, 2));
     const bool wide = row_.in == OCTET_S16, strided = row_.rows == kRowsStrided;
-    const int32_t rows = row_.mr * case_.taps;
+    const int32_t rows = height() * case_.taps;
     const int32_t length = wide ? ceil4(case_.kc) * 8 : case_.kc;
     const int32_t stride = length + draw(0, 5) * (wide ? 2 : 1);
 
@@ -112,11 +124,11 @@ class Comparison {
         memcpy(a + offset, bytes_of_row, static_cast<size_t>(case_.kc));
     }
     for (int32_t t = 0; t < case_.taps; ++t) {
-      taps_[static_cast<size_t>(t)] = t * row_.mr * stride;
+      taps_[static_cast<size_t>(t)] = t * height() * stride;
       // Rows beyond m repeat a valid one.
-      for (int32_t i = case_.m; i < row_.mr; ++i)
-        offsets_[static_cast<size_t>(t * row_.mr + i)] =
-            offsets_[static_cast<size_t>(t * row_.mr + case_.m - 1)];
+      for (int32_t i = case_.m; i < height(); ++i)
+        offsets_[static_cast<size_t>(t * height() + i)] =
+            offsets_[static_cast<size_t>(t * height() + case_.m - 1)];
     }
     tile_ = {};
     tile_.a = a;
@@ -155,7 +167,7 @@ class Comparison {
 
   // B: random also in the padding of K, which no product may reach.
   void draw_b() {
-    const int32_t panels = row_.nr / kPanel, bytes = ceil4(case_.kc) * 64 * case_.taps;
+    const int32_t panels = width() / kPanel, bytes = ceil4(case_.kc) * 64 * case_.taps;
     tile_.panel = bytes + 64 * draw(0, 2);
     const size_t size = static_cast<size_t>((panels - 1) * tile_.panel + bytes);
     int8_t* b = b_.place<int8_t>(size, at_end_);
@@ -173,7 +185,7 @@ class Comparison {
     tile_.n = case_.n;
     tile_.row0 = draw(0, 3);
     tile_.col0 = draw(0, 2) * kPanel;
-    if (chance(1, 3)) {
+    if (!is_block(row_) && chance(1, 3)) {
       tile_.ldi = case_.n + draw(0, 3);
       const size_t count = static_cast<size_t>((case_.m - 1) * tile_.ldi + case_.n);
       int32_t* init = init_.place<int32_t>(count, at_end_);
@@ -184,9 +196,9 @@ class Comparison {
   }
 
   void draw_finish() {
-    if (chance(1, 8)) return;  // raw sums
+    if (!is_block(row_) && chance(1, 8)) return;  // raw sums
     const size_t rows = static_cast<size_t>(tile_.row0 + case_.m);
-    const size_t columns = static_cast<size_t>(tile_.col0 + row_.nr);
+    const size_t columns = static_cast<size_t>(tile_.col0 + width());
     finish_ = {};
     tile_.finish = &finish_;
     finish_.ibias = ints(ibias_, columns);
@@ -245,6 +257,24 @@ class Comparison {
     return p;
   }
 
+  void run_block() {
+    Block b = {};
+    b.a = tile_.a;
+    b.lda = tile_.lda;
+    b.kc = tile_.kc;
+    b.b = tile_.b;
+    b.panel = tile_.panel;
+    b.c = tile_.c;
+    b.ldc = tile_.ldc;
+    b.m = tile_.m;
+    b.n = tile_.n;
+    b.row0 = tile_.row0;
+    b.col0 = tile_.col0;
+    b.columns_outer = chance(1, 2);
+    b.finish = tile_.finish;
+    reinterpret_cast<BlockFn*>(row_.fn)(&b);
+  }
+
   // The reference is a tile as well: 4 x 16 at a time.
   void run_reference(uint8_t* c) {
     const Row& reference = reference_of(row_, is_signed_);
@@ -253,7 +283,7 @@ class Comparison {
       std::vector<int32_t> offsets;
       for (int32_t t = 0; t < case_.taps; ++t)
         for (int32_t r = 0; r < kReferenceMr; ++r)
-          offsets.push_back((t * row_.mr + std::min(i + r, case_.m - 1)) * case_.kc);
+          offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * case_.kc);
       for (int32_t j = 0; j < case_.n; j += kPanel) {
         Tile t = tile_;
         t.a = byte_rows_.data();
@@ -285,17 +315,21 @@ class Comparison {
   Tile tile_{};
 };
 
-class GemmTile : public testing::TestWithParam<const Row*> {
+class Gemm : public testing::TestWithParam<const Row*> {
  protected:
   void SetUp() override {
     if (!(row().isa & cpu_isas())) GTEST_SKIP() << "this CPU cannot run " << row().name;
   }
   const Row& row() const { return *GetParam(); }
-  int32_t least_m() const { return row().rows == kRowsStrided ? row().mr : 1; }
   static std::string text(const Case& c) {
     return "m " + std::to_string(c.m) + ", n " + std::to_string(c.n) + ", taps " +
            std::to_string(c.taps) + ", kc " + std::to_string(c.kc);
   }
+};
+
+class GemmTile : public Gemm {
+ protected:
+  int32_t least_m() const { return row().rows == kRowsStrided ? row().mr : 1; }
 };
 
 TEST_P(GemmTile, EverySize) {
@@ -333,16 +367,61 @@ TEST_P(GemmTile, DeepK) {
     }
 }
 
-std::vector<const Row*> simd_tiles() {
-  std::vector<const Row*> tiles;
-  for (size_t r = 0; r < octet_row_count; ++r)
-    if (octet_rows[r].family == kGemm && octet_rows[r].isa != kIsaScalar)
-      tiles.push_back(octet_rows + r);
-  return tiles;
+class GemmBlock : public Gemm {
+ protected:
+  // Anything from 1 to two steps and a bit.
+  int32_t any(int32_t step) { return static_cast<int32_t>(random_() % (2u * step + 20)) + 1; }
+  int32_t any_k() { return static_cast<int32_t>(random_() % 200) + 1; }
+  std::mt19937 random_{7};
+};
+
+TEST_P(GemmBlock, EveryNumberOfRows) {
+  Comparison comparison(row(), 8);
+  for (int32_t m = 1; m <= 2 * row().mr + 17; ++m)
+    for (int32_t repeat = 0; repeat < 4; ++repeat) {
+      const Case c{m, any(row().nr), 1, any_k()};
+      ASSERT_TRUE(comparison.run(c)) << text(c);
+    }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, GemmTile, testing::ValuesIn(simd_tiles()),
-                         [](const auto& tile) { return std::string(tile.param->name); });
+TEST_P(GemmBlock, EveryNumberOfColumns) {
+  Comparison comparison(row(), 9);
+  for (int32_t n = 1; n <= 2 * row().nr + 17; ++n)
+    for (int32_t repeat = 0; repeat < 2; ++repeat) {
+      const Case c{any(row().mr), n, 1, any_k()};
+      ASSERT_TRUE(comparison.run(c)) << text(c);
+    }
+}
+
+TEST_P(GemmBlock, EveryTailOfK) {
+  Comparison comparison(row(), 10);
+  for (int32_t kc = 1; kc <= 260; ++kc) {
+    const Case c{any(row().mr), any(row().nr), 1, kc};
+    ASSERT_TRUE(comparison.run(c)) << text(c);
+  }
+}
+
+TEST_P(GemmBlock, ManySteps) {
+  Comparison comparison(row(), 11);
+  for (const int32_t kc : {64, 100})
+    for (const Case& c :
+         {Case{5 * row().mr + 1, 2 * row().nr, 1, kc}, Case{2 * row().mr, 4 * row().nr + 1, 1, kc}})
+      ASSERT_TRUE(comparison.run(c)) << text(c);
+}
+
+std::vector<const Row*> simd_rows(Scope scope) {
+  std::vector<const Row*> rows;
+  for (size_t r = 0; r < octet_row_count; ++r)
+    if (octet_rows[r].family == kGemm && octet_rows[r].isa != kIsaScalar &&
+        octet_rows[r].scope == scope)
+      rows.push_back(octet_rows + r);
+  return rows;
+}
+
+const auto name_of = [](const auto& row) { return std::string(row.param->name); };
+INSTANTIATE_TEST_SUITE_P(Rows, GemmTile, testing::ValuesIn(simd_rows(kScopeTile)), name_of);
+INSTANTIATE_TEST_SUITE_P(Rows, GemmBlock, testing::ValuesIn(simd_rows(kScopeBlock)), name_of);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GemmBlock);  // aarch64 has none
 
 // The reference itself, on sums that can be checked by eye.
 class GemmReference : public testing::Test {

@@ -96,8 +96,9 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
       EXPECT_EQ(row.weight, OCTET_S8);
       EXPECT_GT(row.cycles_k4, 0);
       EXPECT_GT(row.cycles_fixed, 0);
+      EXPECT_EQ(row.cycles_call > 0, row.scope == kScopeBlock);
     } else {
-      EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.weight, 0);
+      EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.scope + row.weight, 0);
     }
   }
 }

@@ -23,6 +23,7 @@ CLAIMS = {
     "_neondot": [r"\bsdot\b"],
     "c4_neoni8mm": [r"\bsdot\b"],
     "c8_neoni8mm": [r"\bsmmla\b"],
+    "_amx": [r"\bldtilecfg\b", r"\btileloaddt1\b", r"\btilerelease\b"],
 }
 FUSED = re.compile(r"(vfn?m(add|sub)\w*|f(n?madd|n?msub|mla|mls))\b")
 CALL = re.compile(r"(callq?|blr?)\b")
@@ -52,6 +53,20 @@ def functions(objdump: str, archive: str) -> dict[str, list[str]]:
     return found
 
 
+def amx_products(name: str, body: list[str]) -> list[str]:
+    """Products of tiles that are not of B, A and sums in this order or not of A's type.
+
+    No model of the tiles sees that.
+    """
+    dot = "tdpbusd" if "_u8s8_" in name else "tdpbssd"
+    a, b = ("[45]", "[67]") if "_32x32" in name else ("4", "[567]")
+    right = re.compile(rf"{dot} +%tmm{b},%tmm{a},%tmm[0-3]\s*$")
+    dots = [x for x in body if x.startswith("tdp")]
+    return [f"{name}: {x}" for x in dots if not right.match(x)] or [
+        f"{name} has no product" for _ in range(not dots)
+    ]
+
+
 def check(nm: str, objdump: str, isa: str, archive: str) -> list[str]:
     complaints = [f"weak symbol {line.split()[-1]}" for line in weak_symbols(nm, archive)]
     tiles = 0
@@ -62,6 +77,8 @@ def check(nm: str, objdump: str, isa: str, archive: str) -> list[str]:
             continue
         tiles += 1
         complaints += [f"{name}: {x}" for x in body if FUSED.match(x) or CALL.match(x)]
+        if isa == "amx":
+            complaints += amx_products(name, body)
         claims = [c for end, found in CLAIMS.items() if name.endswith(end) for c in found]
         if not claims:
             complaints.append(f"{name} claims nothing")

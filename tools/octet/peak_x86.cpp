@@ -49,6 +49,33 @@ void avxvnni(size_t n) {
       : OCTET_CLOBBERS);
 }
 
+// tdpbusd: 16 x 16 sums of 64 products each, in six tiles. Only a context that has been given AMX
+// names it, so the process has the permission that ldtilecfg needs.
+void amx(size_t n) {
+  struct {
+    unsigned char palette, start_row, reserved[14];
+    unsigned short row_bytes[16];
+    unsigned char rows[16];
+  } config = {};
+  config.palette = 1;
+  for (int t = 0; t < 8; ++t) {
+    config.row_bytes[t] = 64;
+    config.rows[t] = 16;
+  }
+  asm volatile(
+      "ldtilecfg %1\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm\\i\n"
+      ".endr\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "tilerelease\n"
+      : "+r"(n)
+      : "m"(config)
+      : "cc");
+}
+
 // vpmaddwd on values widened to 16 bits: 16 multiply-adds in two instructions. This is what an
 // exact AVX2 kernel can reach.
 void avx2_widened(size_t n) {
@@ -122,6 +149,7 @@ void avx2(size_t n) {
       : OCTET_CLOBBERS);
 }
 
+constexpr Peak kAmx[] = {{"amx", 6 * 16 * 16 * 64 * 2, amx}};
 constexpr Peak kAvx512Vnni[] = {{"avx512vnni", 16 * 64 * 2, avx512vnni}};
 constexpr Peak kAvxVnni[] = {{"avxvnni", 12 * 32 * 2, avxvnni}};
 constexpr Peak kAvx512Bw[] = {{"avx512bw_widened", 12 * 32 * 2, avx512bw_widened}};
@@ -130,6 +158,7 @@ constexpr Peak kAvx2[] = {{"avx2_widened", 10 * 16 * 2, avx2_widened}, {"avx2", 
 }  // namespace
 
 std::span<const Peak> peaks_of(std::string_view isa) {
+  if (isa == "amx") return kAmx;
   if (isa == "avx512vnni") return kAvx512Vnni;
   if (isa == "avx512bw") return kAvx512Bw;
   if (isa == "avxvnni") return kAvxVnni;
