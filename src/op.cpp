@@ -336,10 +336,11 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
   const Linear& l = o->linear;
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
-        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"out\":\"%s\",\"m\":%lld,\"n\":%lld,"
+        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"out\":\"%s\",\"m\":"
+        "%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
         "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
-        input_name(l.input), type_name(l.in.type), type_name(l.out.type),
+        input_name(l.input), type_name(l.in.type), type_name(l.w.type), type_name(l.out.type),
         static_cast<long long>(planned.shape.m), static_cast<long long>(l.w.n),
         static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr, p.kr, p.mc, p.nc, p.kc,
         p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
