@@ -51,6 +51,7 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmax": ("kMinMax", "RangeFn"),
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
+    "fixed": ("kFixed", "FixedFn"),
 }
 SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),

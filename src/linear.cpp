@@ -123,8 +123,24 @@ octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
   } else {
     OCTET_TRY(check_no_qparams(s.out_name, s.out));
   }
+  if (s.residual.type) {
+    const char* name = "octet_linear_desc.residual";
+    OCTET_TRY(check_type(err, name, s.residual.type, kQ8Types | type_bit(OCTET_F32)));
+    if (is_q8(s.out.type) ? !is_q8(s.residual.type) : s.residual.type != s.out.type)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.type is %s, but %s.type is %s; U8 and S8 output take a residual of U8 or S8, "
+                  "F32 output one of F32, S32 output none.",
+                  name, type_name(s.residual.type), s.out_name, type_name(s.out.type));
+    if (is_q8(s.residual.type)) {
+      OCTET_TRY(check_scale(err, "octet_qtype.scale of the residual,", 0, s.residual.scale));
+      OCTET_TRY(check_zero(name, s.residual));
+    } else {
+      OCTET_TRY(check_no_qparams(name, s.residual));
+    }
+  }
   l->in = s.in;
   l->out = s.out;
+  l->residual = s.residual;
   l->q_type = s.in.type;
   if (s.in.type != OCTET_F32) {
     l->input = s.in.scale == 0 ? Input::kCall : Input::kStatic;

@@ -416,6 +416,45 @@ TEST_F(Refusals, LinearTypesThatDoNotGoTogether) {
   EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "bias", "S32");
 }
 
+TEST_F(Refusals, LinearResiduals) {
+  for (const octet_qtype residual :
+       {octet_qtype{OCTET_U8, 0, 0}, octet_qtype{0, 1, 0}, octet_qtype{0, 0, 1}}) {
+    w.linear.residual = residual;
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual", "OCTET_RESIDUAL");
+  }
+  w.linear.residual = {};
+  w.linear.flags = OCTET_RESIDUAL;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "0");
+  w.linear.residual = {OCTET_F32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "F32", "U8");
+  w.linear.residual = {OCTET_S32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "S32");
+  w.linear.residual = {OCTET_S8, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "scale of the residual", "0");
+  w.linear.residual = {OCTET_S8, kNan, 0};
+  EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.linear_create(err), "scale of the residual", "nan");
+  w.linear.residual = {OCTET_S8, 1, 128};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.zero_point", "128");
+  w.linear.residual = {OCTET_S8, 1, -128};
+  EXPECT_ACCEPTED(w.linear_create(err));
+  w.dynamic.flags = OCTET_RESIDUAL;
+  w.dynamic.residual = {OCTET_S8, 1, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.dynamic_create(err), "residual.type", "S8", "F32");
+  w.dynamic.residual = {OCTET_F32, 1, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.dynamic_create(err), "residual", "scale 1");
+  w.dynamic.residual = {OCTET_F32, 0, 0};
+  EXPECT_ACCEPTED(w.dynamic_create(err));
+  const octet_weights_desc plain = [this] {
+    octet_weights_desc d = w.weights;
+    d.bias = nullptr;
+    return d;
+  }();
+  const Weights weights = make_weights(w.context.get(), plain);
+  w.linear.weights = weights.get();
+  w.linear.out = {OCTET_S32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "S32");
+}
+
 TEST_F(Refusals, LinearThatCouldWrapItsAccumulator) {
   const auto create_with_k = [&](int64_t k, octet_error* err) {
     octet_tensor source = octet_mat(OCTET_F32, nullptr, 1, k);
@@ -456,19 +495,10 @@ TEST(SlowOnly, ReferenceCodeMustBeAllowed) {
 }
 
 TEST_F(Refusals, LinearOfALaterRelease) {
-  w.linear.flags = OCTET_RESIDUAL;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "OCTET_RESIDUAL");
-  w.linear.flags = 0;
   const uint8_t table[256] = {};
   w.linear.lut = table;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "lut");
   w.linear.lut = nullptr;
-  for (const octet_qtype residual :
-       {octet_qtype{OCTET_U8, 0, 0}, octet_qtype{0, 1, 0}, octet_qtype{0, 0, 1}}) {
-    w.linear.residual = residual;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "residual");
-  }
-  w.linear.residual = {};
   w.linear.expect = &w.x;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "expect");
   w.linear.expect = nullptr;

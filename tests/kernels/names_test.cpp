@@ -26,7 +26,8 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"widen", kWiden},
                                                      {"minmax", kMinMax},
                                                      {"minmaxcols", kMinMaxCols},
-                                                     {"rowsum", kRowSum}};
+                                                     {"rowsum", kRowSum},
+                                                     {"fixed", kFixed}};
 
 const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"avx2", kIsaAvx2},

@@ -104,6 +104,18 @@ int32_t to_q8(const Layer& l, float v) {
   return static_cast<int32_t>(nearbyintf(v)) + l.out.zero_point;
 }
 
+// Elements of the residual: s * (r - z) in units of the output scale, or a float.
+float residual_q8(const Layer& l, size_t at) {
+  const int32_t q = l.residual.type == OCTET_S8 ? static_cast<int8_t>(l.r[at]) : l.r[at];
+  const float unit = l.residual.scale / l.out.scale;
+  return unit * static_cast<float>(q - l.residual.zero_point);
+}
+float residual_f32(const Layer& l, size_t at) {
+  float r;
+  memcpy(&r, l.r.data() + at * 4, 4);
+  return r;
+}
+
 template <class T>
 void append(std::vector<uint8_t>* bytes, T value) {
   const uint8_t* p = reinterpret_cast<const uint8_t*>(&value);
@@ -119,6 +131,7 @@ std::vector<uint8_t> model(const Layer& l) {
   for (int64_t i = 0; i < l.m; ++i)
     for (int64_t j = 0; j < l.n; ++j) {
       const size_t row = static_cast<size_t>(i), col = static_cast<size_t>(j);
+      const size_t at = static_cast<size_t>(i * l.n + j);
       const float sw = l.w_scale[l.w_scale.size() == 1 ? 0 : col];
       const int32_t zw = l.w_zero[l.w_zero.size() == 1 ? 0 : col];
       int64_t sum = l.bias_type == OCTET_S32 ? l.bias_i[col] : 0;
@@ -136,16 +149,20 @@ std::vector<uint8_t> model(const Layer& l) {
       } else if (l.out.type == OCTET_F32) {
         float v = f * p;
         if (has_bias) v = v + b;
-        append(&y, a.finite[row] ? activate(l, v) : __builtin_nanf(""));
+        if (l.residual.type) v = v + residual_f32(l, at);
+        append(&y, a.finite[row] && !isnan(v) ? activate(l, v) : __builtin_nanf(""));
       } else if (per_row) {
         float v = f * p;
         if (has_bias) v = v + b;
         const float inverse = 1.0f / l.out.scale;
-        append(&y, static_cast<uint8_t>(to_q8(l, v * inverse)));
+        v = v * inverse;
+        if (l.residual.type) v = v + residual_q8(l, at);
+        append(&y, static_cast<uint8_t>(to_q8(l, v)));
       } else {
         const float mult = p / l.out.scale;
-        const float v = has_bias ? f + b / p : f;
-        append(&y, static_cast<uint8_t>(to_q8(l, v * mult)));
+        float v = (has_bias ? f + b / p : f) * mult;
+        if (l.residual.type) v = v + residual_q8(l, at);
+        append(&y, static_cast<uint8_t>(to_q8(l, v)));
       }
     }
   return y;
