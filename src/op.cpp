@@ -4,6 +4,7 @@
 #include "src/op.h"
 
 #include "src/fpenv.h"
+#include "src/plain.h"
 
 namespace octet {
 
@@ -122,7 +123,11 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
   if (fixed) {
     o->columns = columns_at(w.view, block);
     o->linear.fixed = &o->columns;
+    o->finish = fixed_finish(o->linear);
+    o->linear.fixed_finish = &o->finish;
   }
+  plan_small_calls(*c, &o->linear.table);
+  o->may_be_plain = may_be_plain(*o);
   *out = o;
   return OCTET_OK;
 }
@@ -296,6 +301,13 @@ octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in
                           octet_error* err) {
   OCTET_TRY(check_op(err, o));
   const FpGuard guard;
+  LinearCall call;
+  if (read_plain(*o, in, n_in, out, n_out, e, &call)) {
+    if (!is_small(o->linear, call.rows))
+      return run_linear(err, *o->context, o->linear, call, kSerial, e ? e->workspace : nullptr);
+    run_small(o->linear, call.x, call.pitch_x, call.y, call.pitch_y, call.rows);
+    return OCTET_OK;
+  }
   return run(*o, in, n_in, out, n_out, e, err);
 }
 
