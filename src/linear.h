@@ -21,9 +21,11 @@ enum class Input {
 
 struct Columns {
   int32_t* ibias;
-  float* fbias;
-  float* mult;
+  float* fbias;  // in fixed point: int32 exponents
+  float* mult;   // in fixed point: int32 multipliers
 };
+
+const char* numerics_name(int32_t numerics);  // "tflite"
 
 struct Linear {
   WeightsView w;
@@ -34,13 +36,15 @@ struct Linear {
   octet_type q_type;      // integers of the activations before they take the tiles' form
   int32_t form;           // what the tiles read: U8, S8 or S16 (widened)
   int32_t shift;          // operand integer minus activation integer: 0, 128 or -128
-  int32_t lo, hi;         // q8 out
-  float flo, fhi;         // f32 out
+  int32_t numerics;
+  int32_t lo, hi;  // q8 out
+  float flo, fhi;  // f32 out
   GemmTable table;
   int32_t in_bytes, out_bytes;  // of an element
   RunFn *quantize, *flip, *widen;
   RangeFn* minmax;
   RowSumFn* rowsum;
+  FixedFn* finish_fixed;       // TFLite's numerics, else nullptr
   int64_t prepared_pitch;      // bytes from a rewritten row of activations to the next
   int64_t chunk;               // rows that are prepared at a time at most
   const Columns* fixed;        // kStatic: filled at create

@@ -322,6 +322,8 @@ Finish output_finish(const Linear& l) {
     f.hi = l.hi;
     f.flip = l.out.type == OCTET_S8 ? 128 : 0;
   }
+  f.fixed = l.finish_fixed;
+  f.fixed_rounding = l.numerics == OCTET_NUMERICS_TFLITE ? kRoundTwice : kRoundOnce;
   if (is_q8(l.residual.type)) {
     f.residual_scale = l.residual.scale / l.out.scale;
     f.residual_flip = l.residual.type == OCTET_S8 ? 128 : 0;
@@ -334,6 +336,8 @@ void set_columns(Finish* f, const Columns& columns) {
   f->ibias = columns.ibias;
   f->fbias = columns.fbias;
   f->mult = columns.mult;
+  f->fixed_mult = reinterpret_cast<const int32_t*>(columns.mult);
+  f->fixed_exp = reinterpret_cast<const int32_t*>(columns.fbias);
 }
 
 Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,

@@ -374,15 +374,16 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
         "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"residual\":\"%s\","
+        "\"numerics\":\"%s\","
         "\"out\":\"%s\",\"m\":"
         "%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
         "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
         input_name(l.input), type_name(l.in.type), type_name(l.w.type),
-        l.residual.type ? type_name(l.residual.type) : "", type_name(l.out.type),
-        static_cast<long long>(planned.shape.m), static_cast<long long>(l.w.n),
-        static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr, p.kr, p.mc, p.nc, p.kc,
-        p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
+        l.residual.type ? type_name(l.residual.type) : "", numerics_name(l.numerics),
+        type_name(l.out.type), static_cast<long long>(planned.shape.m),
+        static_cast<long long>(l.w.n), static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr,
+        p.kr, p.mc, p.nc, p.kc, p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
         "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","

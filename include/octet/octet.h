@@ -117,13 +117,14 @@ enum {
   OCTET_RANGE_L2
 };
 
-/* the bits of outputs, named and frozen per name; only TORCH in this release */
+/* the bits of outputs, named and frozen per name (docs/numerics.md). All but TORCH are defined for
+ * static U8 or S8 layers with U8 or S8 output, one activation scale and no residual */
 enum {
   OCTET_NUMERICS_TORCH = 0,
-  OCTET_NUMERICS_ONNX,
-  OCTET_NUMERICS_QNNPACK,
-  OCTET_NUMERICS_TFLITE,
-  OCTET_NUMERICS_TFLITE_SINGLE
+  OCTET_NUMERICS_ONNX,         /* integer bias; the multiplier in float */
+  OCTET_NUMERICS_QNNPACK,      /* the same; a multiplier in [2^-32, 256) */
+  OCTET_NUMERICS_TFLITE,       /* 32-bit fixed point, rounded twice; weights without zero points */
+  OCTET_NUMERICS_TFLITE_SINGLE /* 32-bit fixed point, rounded once; the same */
 };
 
 /* fused activation */

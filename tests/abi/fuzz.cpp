@@ -364,7 +364,7 @@ void Fuzz::linear() {
     d.hi = one_in(4) ? wild_float() : 2;
   }
   if (out == OCTET_S32) d.act = mostly(int32_t{0});
-  d.numerics = mostly(int32_t{0}, 100);
+  d.numerics = one_in(3) ? mostly(static_cast<int32_t>(random_.below(5))) : 0;
   if (one_in(4)) {
     d.flags = OCTET_RESIDUAL;
     d.residual = qtype(one_in(20) ? type() : out == OCTET_F32 ? out : q8());
@@ -424,7 +424,7 @@ void Fuzz::gemm() {
   const int64_t m = small(), n = small() * 3, k = small() * 2;
   octet_gemm_desc d = grown<octet_gemm_desc>();
   d.act = mostly(static_cast<int32_t>(random_.below(3)), 20);
-  d.numerics = mostly(int32_t{0}, 100);
+  d.numerics = one_in(3) ? mostly(static_cast<int32_t>(random_.below(5))) : 0;
   octet_tensor a = tensor(q8(), {m, k}), b = tensor(q8(), {n, k}), y = tensor(type(), {m, n});
   if (y.type == OCTET_S32) d.act = 0;
   const octet_tensor bias = tensor(one_in(2) ? OCTET_F32 : OCTET_S32, {n});

@@ -471,6 +471,19 @@ TEST_F(Calls, GemmQparams) {
   EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.gemm(err), "bias[0]", "nan");
 }
 
+TEST_F(Calls, GemmNumericsThatDefineLess) {
+  w.gemm_desc.numerics = OCTET_NUMERICS_TFLITE;
+  w.bq.zero_point = nullptr;
+  EXPECT_ACCEPTED(w.gemm(err));
+  w.aq.count = World::kM;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.gemm(err), "octet_gemm_desc.numerics", "3",
+                 "one input scale");
+  w.aq.count = 1;
+  const std::vector<int32_t> zeros(World::kN, 5);
+  w.bq.zero_point = zeros.data();
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.gemm(err), "octet_gemm_desc.numerics", "symmetric");
+}
+
 TEST_F(Calls, GemmOfALaterRelease) {
   w.b.type = OCTET_U4;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.type", "U4");
@@ -478,8 +491,6 @@ TEST_F(Calls, GemmOfALaterRelease) {
   w.bq.group = 2;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.q->group", "2");
   w.bq.group = 0;
-  w.gemm_desc.numerics = OCTET_NUMERICS_QNNPACK;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "octet_gemm_desc.numerics", "2");
 }
 
 // ---- element by element -----------------------------------------------------------------------

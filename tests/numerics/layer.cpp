@@ -226,6 +226,28 @@ Layer random_residual_layer(Rng* rng) {
   return l;
 }
 
+Layer random_named_layer(Rng* rng) {
+  Layer l;
+  do l = random_layer(rng);
+  while (l.mode != Mode::kStatic || (l.out.type != OCTET_U8 && l.out.type != OCTET_S8));
+  l.numerics = rng->pick<int32_t>({OCTET_NUMERICS_ONNX, OCTET_NUMERICS_QNNPACK,
+                                   OCTET_NUMERICS_TFLITE, OCTET_NUMERICS_TFLITE_SINGLE,
+                                   OCTET_NUMERICS_TFLITE, OCTET_NUMERICS_TFLITE_SINGLE});
+  const bool tflite = l.numerics >= OCTET_NUMERICS_TFLITE;
+  if (tflite)
+    for (int32_t& z : l.w_zero) z = 0;
+  // Multipliers from far below 1 to beyond it; of powers of two, which meet ties.
+  const int32_t least = l.numerics == OCTET_NUMERICS_QNNPACK ? -18 : -30;
+  if (rng->chance(30)) l.out.scale = ldexpf(1, static_cast<int32_t>(rng->range(least, 4)));
+  if (rng->chance(30)) {
+    l.in_scale[0] = 0x1p-6f;
+    for (float& s : l.w_scale) s = ldexpf(1, static_cast<int32_t>(rng->range(-8, -5)));
+    l.out.scale = ldexpf(1, static_cast<int32_t>(rng->range(-12, 0)));
+    l.wf.clear();
+  }
+  return l;
+}
+
 std::string describe(const Layer& l) {
   static const char* const modes[] = {"static", "call", "call-rows", "row", "tensor"};
   static const char* const types[] = {"none", "u8", "s8", "s32", "f32"};
@@ -233,15 +255,18 @@ std::string describe(const Layer& l) {
   const int32_t middle = l.w_type == OCTET_U8 ? 128 : 0;
   const bool zeros =
       std::any_of(l.w_zero.begin(), l.w_zero.end(), [&](int32_t z) { return z != middle; });
+  static const char* const numerics[] = {"", ", onnx", ", qnnpack", ", tflite", ", tflite single"};
   char text[200];
-  snprintf(text, sizeof text, "m%d n%d k%d %s %s%s%s, weights %s%s%s%s, bias %s%s%s, act %s -> %s",
+  snprintf(text, sizeof text,
+           "m%d n%d k%d %s %s%s%s, weights %s%s%s%s, bias %s%s%s, act %s -> %s%s",
            static_cast<int>(l.m), static_cast<int>(l.n), static_cast<int>(l.k), types[l.in],
            modes[static_cast<int>(l.mode)], l.scheme.flags & OCTET_SYMMETRIC ? " symmetric" : "",
            l.scheme.flags & OCTET_DIVIDE ? " divide" : "", l.wf.empty() ? types[l.w_type] : "f32",
            !l.wf.empty() && l.w_type == OCTET_U8 ? " as u8" : "",
            l.w_scale.size() == 1 ? "" : " per channel", zeros ? " with zero points" : "",
            types[l.bias_type], l.residual.type ? ", residual " : "",
-           l.residual.type ? types[l.residual.type] : "", acts[l.act], types[l.out.type]);
+           l.residual.type ? types[l.residual.type] : "", acts[l.act], types[l.out.type],
+           numerics[l.numerics]);
   return text;
 }
 
@@ -280,6 +305,7 @@ LayerOp::LayerOp(const octet_context* c, const Layer& l) : l_(l) {
   octet_linear_desc d = sized<octet_linear_desc>();
   d.weights = weights_.get();
   d.out = l.out;
+  d.numerics = l.numerics;
   d.residual = l.residual;
   if (l.residual.type) d.flags = OCTET_RESIDUAL;
   d.act = l.act;
@@ -354,6 +380,7 @@ std::vector<uint8_t> run_gemm(const octet_context* c, const Layer& l, int32_t th
   qy.zero_point = &l.out.zero_point;
   if (l.out.type == OCTET_U8 || l.out.type == OCTET_S8) out.q = &qy;
   octet_gemm_desc d = sized<octet_gemm_desc>();
+  d.numerics = l.numerics;
   d.act = l.act;
   d.lo = l.lo;
   d.hi = l.hi;

@@ -22,6 +22,9 @@ Layer with_other_weights(const Layer& l);
 // The same with a residual, q8 or f32 as its output. Some floats are NaN or infinite.
 Layer random_residual_layer(Rng* rng);
 
+// A static layer from q8 to q8 in the numerics of another framework.
+Layer random_named_layer(Rng* rng);
+
 // What a reader needs to see of a layer: "m7 n33 k65 u8 call-rows -> s8 …".
 std::string describe(const Layer& l);
 

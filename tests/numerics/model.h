@@ -42,6 +42,7 @@ struct Layer {
   std::vector<uint8_t> r;     // m * n elements as bytes
   // Result.
   octet_qtype out = {OCTET_S32, 0, 0};
+  int32_t numerics = OCTET_NUMERICS_TORCH;
   int32_t act = OCTET_ACT_NONE;
   float lo = 0, hi = 0;
 };
