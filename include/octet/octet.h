@@ -245,7 +245,7 @@ enum {
 
 typedef struct octet_context_desc {
   uint32_t struct_size, flags;      /* OCTET_READ_ENV, OCTET_ALLOW_SLOW, OCTET_NO_AMX */
-  const octet_allocator* allocator; /* NULL: malloc and free of the C library */
+  const octet_allocator* allocator; /* NULL: the C library's memory */
   octet_log log;                    /* NULL: silent. Called at create only */
   void* log_user;
   const char* max_isa; /* cap by name: "scalar", "avx2", "avxvnni", "avx512bw", "avx512vnni", "amx",
