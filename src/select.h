@@ -82,6 +82,10 @@ octet_status select_gemm(octet_error* err, const octet_context& c, const GemmTab
 void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int32_t threads,
                  const Row* main, GemmPlan* plan);
 
+// Rows of activations, `pitch` bytes apart, that stay in half of L2 while every panel of B passes
+// by: a multiple of mr.
+int64_t hot_rows(const octet_context& c, int64_t pitch, int64_t mr);
+
 // Candidates that fit m rows.
 int32_t count_candidates(const GemmTable& table, int64_t m);
 
