@@ -161,17 +161,22 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
   plan->nc = t.n;
   plan->mc = m;
-  plan->columns_outer = false;
+  plan->columns_outer = plan->prefetch = false;
   // A block's walk: while B streams by, mr rows of A stay in L1; they should fit, and B into L2.
   const auto bytes = [](size_t cache, size_t usual) {
     return static_cast<int64_t>(cache ? cache : usual);
   };
   const int64_t l2 = bytes(c.cpu.l2, 512 << 10);
-  if (is_block(*plan->main))
-    plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 || t.n * t.k > l2 / 4 * 3;
+  const bool block = is_block(*plan->main);
+  if (block) {
+    plan->prefetch = t.n * t.k > l2 / 4 * 3;
+    plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 || plan->prefetch;
+  }
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
-  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2 / 2)) return;  // one task
-  int64_t mc = l2 / 2 / row_bytes / mr * mr;
+  // A block of AMX shares L2 with panels of B that are fetched ahead.
+  const int64_t share = l2 / (block ? 4 : 2);
+  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= share)) return;  // one task
+  int64_t mc = share / row_bytes / mr * mr;
   if (mc < 4 * mr) mc = 4 * mr;
   if (mc > round_up(m, mr)) mc = round_up(m, mr);
   int64_t nc = round_up(t.n, nr);
@@ -334,6 +339,12 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
   for (int32_t i = 0; i < table.count; ++i)
     if (table.rows[i] == main) build(table, i, m, plan);
   cut(c, table, m, threads, plan);
+}
+
+bool has_blocks(const GemmTable& table) {
+  for (int32_t i = 0; i < table.count; ++i)
+    if (is_block(*table.rows[i])) return true;
+  return false;
 }
 
 int32_t count_candidates(const GemmTable& table, int64_t m) {
