@@ -83,6 +83,11 @@ Columns columns_at(const WeightsView& w, void* block);
 // rows: the product of x's leading dims.
 size_t linear_workspace(const Linear& l, int64_t rows);
 
+// Rows of a call that are prepared and then taken by the tiles before the next ones are: one thread
+// finds what it has prepared in its L2, several share out what the workspace holds.
+int64_t rows_at_a_time(const octet_context& c, const Linear& l, int64_t rows, int32_t threads,
+                       const GemmPlan& plan);
+
 // Sets prepared_pitch and chunk.
 void size_chunks(Linear* l);
 

@@ -456,12 +456,12 @@ octet_status run_prepared(octet_error* err, const octet_context& ctx, const Line
   Chunk c(l, s);
   c.pitch_x = call.pitch_x;
   c.pitch_y = call.pitch_y;
-  const int64_t chunk = chunk_rows(l, total);
   // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates
   // are the ones that run, and an impossible exec.plan or forced kernel is refused before anything
   // is written.
   c.planned_m = total;
   OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
+  const int64_t chunk = rows_at_a_time(ctx, l, total, exec.e.max_threads, c.plan);
   c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && call.q->count != 1);
   Columns columns = {};
   if (l.input == Input::kStatic) {
@@ -516,6 +516,13 @@ Finish fixed_finish(const Linear& l) {
   Finish f = output_finish(l);
   set_columns(&f, *l.fixed);
   return f;
+}
+
+int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, int32_t threads,
+                       const GemmPlan& plan) {
+  const int64_t chunk = chunk_rows(l, rows);
+  if (threads > 1 || !l.packs_a()) return chunk;
+  return min64(chunk, hot_rows(ctx, l.prepared_pitch, *plan.main));
 }
 
 size_t linear_workspace(const Linear& l, int64_t rows) {
