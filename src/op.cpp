@@ -334,8 +334,9 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
         "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","
-        "\"why\":\"%s\",\"candidates\":%d,\"kernels\":[",
-        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates);
+        "\"why\":\"%s\",\"candidates\":%d,\"modelled_cycles\":%lld,\"kernels\":[",
+        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates,
+        static_cast<long long>(planned.gemm.cycles));
     bool first = true;
     for (int w = 4; w > 0; --w) {
       const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];
