@@ -27,7 +27,8 @@ struct BlobHeader {
   uint64_t n, k;
   // Frozen up to here.
   uint64_t panel_stride, panels, sums, scale, zero, bias;  // bytes; offsets from the start
-  uint32_t weight_type, bias_type;
+  uint32_t weight_type;  // S8 or U8, as given: what is stored is s8 (src/pack.h)
+  uint32_t bias_type;
   uint32_t flags;  // kBlobHasZero: under the header's checksum, because kernels rely on it
   uint32_t reserved;
 };

@@ -40,7 +40,7 @@ struct GemmScratch {
 octet_status read_qparams_of_b(octet_error* err, WeightsSource* b) {
   b->q = b->source.q ? b->source.q : &kPlain;
   int32_t axis, qmin, qmax;
-  OCTET_TRY(check_qparams(err, "b", b->q, OCTET_S8, 2, b->source.dims, &axis, &qmin, &qmax));
+  OCTET_TRY(check_qparams(err, "b", b->q, b->source.type, 2, b->source.dims, &axis, &qmin, &qmax));
   if (axis == 1)
     return fail(err, OCTET_ERR_ARGUMENT, "b.q->axis is 1; b [N,K] has its channels on axis 0.");
   b->per_channel = axis == 0;
@@ -69,9 +69,7 @@ octet_status read_call(octet_error* err, const octet_context& c, const octet_gem
   GemmCall g = {};
   const uint32_t shape = shapes_only ? kShapeOnly : 0u;
   OCTET_TRY(read_tensor(err, "a", a, kQ8Types, shape, &g.a));
-  if (b && b->type == OCTET_U8)
-    return fail(err, OCTET_ERR_UNSUPPORTED, "b.type is U8; b of this release is S8.");
-  OCTET_TRY(read_tensor(err, "b", b, type_bit(OCTET_S8), shape | kAnyStrides, &g.b.source));
+  OCTET_TRY(read_tensor(err, "b", b, kQ8Types, shape | kAnyStrides, &g.b.source));
   OCTET_TRY(read_tensor(err, "y", y, kQ8Types | type_bit(OCTET_F32) | type_bit(OCTET_S32),
                         shape | kOutput, &g.y));
   if (g.a.rank != 2 || g.b.source.rank != 2 || g.y.rank != 2)

@@ -192,6 +192,9 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
     l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
     l.rowsum = kernel<RowSumFn>(c, kRowSum, q, OCTET_S32);
   }
+  l.in_bytes = static_cast<int32_t>(type_bytes(l.in.type));
+  l.out_bytes = static_cast<int32_t>(type_bytes(l.out.type));
+  size_chunks(&l);
   *out = l;
   return OCTET_OK;
 }

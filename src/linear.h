@@ -36,14 +36,20 @@ struct Linear {
   int32_t lo, hi;         // q8 out
   float flo, fhi;         // f32 out
   GemmTable table;
+  int32_t in_bytes, out_bytes;  // of an element
   RunFn *quantize, *flip, *widen;
   RangeFn* minmax;
   RowSumFn* rowsum;
-  const Columns* fixed;  // kStatic: filled at create
+  int64_t prepared_pitch;      // bytes from a rewritten row of activations to the next
+  int64_t chunk;               // rows that are prepared at a time at most
+  const Columns* fixed;        // kStatic: filled at create
+  const Finish* fixed_finish;  // kStatic: fixed_finish() kept by an op, or nullptr
 
   bool dynamic() const { return input == Input::kDynamicRow || input == Input::kDynamicTensor; }
   // The activations are rewritten into the workspace before the tiles read them.
   bool packs_a() const { return dynamic() || form != static_cast<int32_t>(q_type); }
+  // Tiles read the caller's tensor, and nothing that belongs to a row is needed.
+  bool in_place() const { return input == Input::kStatic && !packs_a() && !w.has_zero; }
 };
 
 // What a layer is asked for, before anything is decided.
@@ -76,8 +82,47 @@ Columns columns_at(const WeightsView& w, void* block);
 // rows: the product of x's leading dims.
 size_t linear_workspace(const Linear& l, int64_t rows);
 
-// x: [..., K] with x.q for kCall; y: [..., N]; both checked. The workspace holds linear_workspace
-// bytes.
+// Sets prepared_pitch and chunk.
+void size_chunks(Linear* l);
+
+// What the tiles of a kStatic layer do below the accumulators; l.fixed is filled.
+Finish fixed_finish(const Linear& l);
+
+// Where the rows of a checked call lie: `groups` groups of `rows` rows, none of them empty.
+struct LinearCall {
+  const char* x;
+  char* y;
+  const octet_qparams* q;  // kCall
+  int64_t groups, rows;
+  int64_t pitch_x, pitch_y;  // bytes from a row to the next within a group
+  const RowPairs* pairs;     // where the groups start; nullptr where there is one
+  int64_t item_x, item_y;    // bytes of an element; set where there are pairs
+
+  void start(int64_t group, const char** at_x, char** at_y) const {
+    *at_x = x;
+    *at_y = y;
+    if (!pairs) return;
+    int64_t a, b;
+    pairs->start(group, &a, &b);
+    *at_x += a * item_x;
+    *at_y += b * item_y;
+  }
+};
+constexpr int64_t kMaxPitch = INT32_MAX / 16;  // of activations that tiles read in place
+
+// True for calls whose tiles are known: run_small then does what run_linear would on the calling
+// thread. For ops: plan_small_calls and fixed_finish have been there.
+inline bool is_small(const Linear& l, int64_t rows) {
+  return rows <= l.table.small_m && l.in_place();
+}
+void run_small(const Linear& l, const char* x, int64_t pitch_x, char* y, int64_t pitch_y,
+               int64_t rows);
+
+// The workspace holds linear_workspace bytes.
+octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l,
+                        const LinearCall& call, const Exec& exec, void* workspace);
+
+// The same for views. x: [..., K] with x.q for kCall; y: [..., N]; both checked.
 octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l, const View& x,
                         const View& y, const Exec& exec, void* workspace);
 

@@ -20,19 +20,9 @@ constexpr int64_t kChunkStep = 168;         // a multiple of the mr of every til
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Bytes from a prepared row to the next: whole cache lines, never a multiple of 4 KiB.
-int64_t prepared_pitch(const Linear& l) {
-  const int64_t k4 = (l.w.k + 3) / 4 * 4;
-  int64_t pitch = (k4 * (l.form == OCTET_S16 ? 2 : 1) + 63) / 64 * 64;
-  if (pitch % 4096 == 0) pitch += 64;
-  return pitch;
-}
-
 // Rows in flight; everything indexed by row in the workspace has this many entries at most.
 int64_t chunk_rows(const Linear& l, int64_t rows) {
-  if (!l.packs_a() && !l.w.has_zero && l.input == Input::kStatic) return rows;
-  const int64_t steps = kChunkBytes / prepared_pitch(l) / kChunkStep;
-  return min64(rows, (steps ? steps : 1) * kChunkStep);
+  return l.in_place() ? rows : min64(rows, l.chunk);
 }
 
 // The workspace of one call.
@@ -57,7 +47,7 @@ struct Scratch {
     row_a = carve.take<int32_t>(per_row ? chunk : 0);
     row_b = carve.take<int32_t>(l.w.has_zero ? chunk : 0);
     row_scale = carve.take<float>(l.input == Input::kDynamicRow ? chunk : 0);
-    a = carve.take<char>(l.packs_a() ? chunk * static_cast<size_t>(prepared_pitch(l)) : 0);
+    a = carve.take<char>(l.packs_a() ? chunk * static_cast<size_t>(l.prepared_pitch) : 0);
     const size_t spans = static_cast<size_t>((l.w.k + kRangeSpan - 1) / kRangeSpan);
     ranges =
         carve.take<Range>(l.input == Input::kDynamicTensor ? static_cast<size_t>(rows) * spans : 0);
@@ -65,28 +55,36 @@ struct Scratch {
   }
 };
 
-// One chunk: rows r0 .. r0 + m of the group that starts at x and y.
-struct Chunk {
+// Rows as the tiles see them: activations in their form, outputs and the plan. Nothing is set by
+// default: small calls would spend a good part of their time on it.
+struct Region {
   const Linear& l;
+  const char* a;    // the first row
+  int64_t pitch_a;  // bytes
+  char* y;
+  int64_t pitch_y;  // bytes
+  int64_t m;
+  const Finish* finish;
+  GemmPlan plan;
+  int64_t tasks_m, tasks_n;
+
+  explicit Region(const Linear& linear) : l(linear) {}
+};
+
+// One chunk: rows r0 .. r0 + m of the group that starts at x and y.
+struct Chunk : Region {
   const Scratch& s;
   const char* x = nullptr;  // first row of the chunk
   int64_t pitch_x = 0;      // bytes
-  char* y = nullptr;
-  int64_t pitch_y = 0;  // bytes
-  int64_t m = 0;
   // Activations: one scale for all (tensor_*), or row arrays of the call.
   bool per_row = false;
   float tensor_scale = 1;
   int32_t tensor_zero = 0;
   const int32_t* call_zero = nullptr;  // kCall, one for each row of the chunk; nullptr: all 0
-  // Tiles.
-  const char* a = nullptr;
-  int64_t pitch_a = 0;
-  Finish finish = {};
-  GemmPlan plan = {};
   int64_t planned_m = 0;
-  int64_t tasks_m = 0, tasks_n = 0;
   int64_t rows_per_task = 0;
+
+  Chunk(const Linear& linear, const Scratch& scratch) : Region(linear), s(scratch) {}
 };
 
 // Quantizes k floats of one row into the tiles' form; the sum of the activation integers.
@@ -177,33 +175,52 @@ void prepare_task(void* arg, size_t task) {
   for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i);
 }
 
-// Covers rows m0 .. m1 of one column block with `full` and then `edge`.
-void cover(const Chunk& c, Tile& t, const Row& full, const Row& edge, int64_t m0, int64_t m1) {
-  const ptrdiff_t no_tap = 0;
-  int32_t offsets[16];
+// Where the rows of a tile begin.
+struct Offsets {
+  alignas(16) int32_t at[kMaxMr];
+
+  explicit Offsets(int64_t pitch) {
+    typedef int32_t Four __attribute__((vector_size(16)));
+    const int32_t p = static_cast<int32_t>(pitch);
+    Four next = {0, p, 2 * p, 3 * p};
+    for (int32_t r = 0; r < kMaxMr; r += 4, next += 4 * p)
+      __builtin_memcpy(at + r, &next, sizeof next);
+  }
+  // The first `real` rows of all, the last of them repeated.
+  Offsets(const Offsets& all, int32_t real, int32_t mr) {
+    for (int32_t r = 0; r < mr; ++r) at[r] = all.at[r < real ? r : real - 1];
+  }
+};
+
+constexpr ptrdiff_t kNoTap = 0;
+
+// Covers rows m0 .. m1 of one column block with `full` and then `edge`. all: offsets of kMaxMr
+// rows.
+[[gnu::always_inline]] inline void cover(const Region& c, Tile& t, const Offsets& all,
+                                         const Row& full, const Row& edge, int64_t m0, int64_t m1) {
+  t.a = c.a + m0 * c.pitch_a;
+  t.c = c.y + m0 * c.pitch_y + t.col0 * c.l.out_bytes;
   for (int64_t i = m0; i < m1;) {
     const Row& row = m1 - i >= full.mr ? full : edge;
     t.m = static_cast<int32_t>(min64(row.mr, m1 - i));
-    t.a = c.a + i * c.pitch_a;
-    t.c = c.y + i * c.pitch_y + t.col0 * static_cast<int64_t>(type_bytes(c.l.out.type));
     t.row0 = static_cast<int32_t>(i);
-    if (row.rows == kRowsIndexed) {
-      for (int32_t r = 0; r < row.mr; ++r)
-        offsets[r] = static_cast<int32_t>((r < t.m ? r : t.m - 1) * c.pitch_a);
-      t.rows = offsets;
-      t.tap = nullptr;
-    } else {
-      t.rows = nullptr;
-      t.lda = c.pitch_a;
-      t.tap = &no_tap;
+    t.rows = row.rows == kRowsIndexed ? all.at : nullptr;
+    const auto run = reinterpret_cast<TileFn*>(row.fn);
+    if (t.m < row.mr) {
+      const Offsets some(all, t.m, row.mr);
+      t.rows = some.at;
+      run(&t);
+      return;
     }
-    reinterpret_cast<TileFn*>(row.fn)(&t);
+    run(&t);
     i += t.m;
+    t.a = static_cast<const char*>(t.a) + t.m * c.pitch_a;
+    t.c = static_cast<char*>(t.c) + t.m * c.pitch_y;
   }
 }
 
 // Covers rows m0 .. m1 and columns n0 .. n1 with the plan's rows of scope block.
-void cover_block(const Chunk& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+void cover_block(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   const Row &full = *c.plan.main, &edge = *c.plan.edge[full.nr / 16];
   const WeightsView& w = c.l.w;
   Block b = {};
@@ -215,12 +232,12 @@ void cover_block(const Chunk& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1)
   b.n = static_cast<int32_t>(n1 - n0);
   b.col0 = static_cast<int32_t>(n0);
   b.columns_outer = c.plan.columns_outer;
-  b.finish = &c.finish;
+  b.finish = c.finish;
   const int64_t rest = &edge == &full ? 0 : (m1 - m0) % full.mr;
   const auto run = [&](const Row& row, int64_t from, int64_t to) {
     if (from == to) return;
     b.a = c.a + from * c.pitch_a;
-    b.c = c.y + from * c.pitch_y + n0 * static_cast<int64_t>(type_bytes(c.l.out.type));
+    b.c = c.y + from * c.pitch_y + n0 * c.l.out_bytes;
     b.m = static_cast<int32_t>(to - from);
     b.row0 = static_cast<int32_t>(from);
     reinterpret_cast<BlockFn*>(row.fn)(&b);
@@ -229,56 +246,73 @@ void cover_block(const Chunk& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1)
   run(edge, m1 - rest, m1);
 }
 
-void tile_task(void* arg, size_t task) {
-  const Chunk& c = *static_cast<const Chunk*>(arg);
+// Covers rows m0 .. m1 and columns n0 .. n1 with the tiles of a GemmPlan or a SmallPlan.
+template <class Plan>
+void cover_tiles(const Region& c, const Plan& plan, int64_t m0, int64_t m1, int64_t n0,
+                 int64_t n1) {
   const WeightsView& w = c.l.w;
-  const int64_t at_m = static_cast<int64_t>(task) % c.tasks_m,
-                at_n = static_cast<int64_t>(task) / c.tasks_m;
-  const int64_t m0 = at_m * c.plan.mc, m1 = min64(c.m, m0 + c.plan.mc);
-  const int64_t n0 = at_n * c.plan.nc, n1 = min64(w.n, n0 + c.plan.nc);
-  if (c.plan.main->scope == kScopeBlock) {
-    cover_block(c, m0, m1, n0, n1);
-    return;
-  }
-  Tile t = {};
-  t.taps = 1;
-  t.kc = static_cast<int32_t>(w.k);
-  t.panel = w.panel_stride;
-  t.ldc = c.pitch_y;
-  t.finish = &c.finish;
-  const int64_t width = c.plan.main->nr / 16;
+  const GemmTable& table = c.l.table;
+  const Offsets all(c.pitch_a);
+  // Every field by name: compilers clear what is left out with an instruction that is slow to
+  // start.
+  Tile t = {.a = c.a,
+            .rows = all.at,
+            .lda = c.pitch_a,
+            .tap = &kNoTap,
+            .taps = 1,
+            .kc = static_cast<int32_t>(w.k),
+            .b = w.panels,
+            .panel = w.panel_stride,
+            .init = nullptr,
+            .ldi = 0,
+            .c = c.y,
+            .ldc = c.pitch_y,
+            .m = 0,
+            .n = 0,
+            .row0 = 0,
+            .col0 = 0,
+            .finish = c.finish};
+  const int64_t width = plan.main_row(table)->nr / 16;
   for (int64_t n = n0; n < n1;) {
     int64_t panels = min64((n1 - n + 15) / 16, width);
-    while (!c.plan.full[panels]) --panels;
+    const Row* full;
+    while (!(full = plan.full_row(table, panels))) --panels;
     t.b = w.panels + n / 16 * w.panel_stride;
     t.col0 = static_cast<int32_t>(n);
     t.n = static_cast<int32_t>(min64(panels * 16, n1 - n));
-    cover(c, t, *c.plan.full[panels], *c.plan.edge[panels], m0, m1);
+    cover(c, t, all, *full, *plan.edge_row(table, panels), m0, m1);
     n += panels * 16;
   }
 }
 
-Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
-                   const float* call_scale) {
-  const WeightsView& w = l.w;
+void cover_region(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+  if (c.plan.main->scope == kScopeBlock)
+    cover_block(c, m0, m1, n0, n1);
+  else
+    cover_tiles(c, c.plan, m0, m1, n0, n1);
+}
+
+void tile_task(void* arg, size_t task) {
+  const Region& c = *static_cast<const Region*>(arg);
+  const int64_t at_m = static_cast<int64_t>(task) % c.tasks_m,
+                at_n = static_cast<int64_t>(task) / c.tasks_m;
+  const int64_t m0 = at_m * c.plan.mc, n0 = at_n * c.plan.nc;
+  cover_region(c, m0, min64(c.m, m0 + c.plan.mc), n0, min64(c.l.w.n, n0 + c.plan.nc));
+}
+
+octet_status run_region(octet_error* err, Region* c, const Exec& exec) {
+  if (c->plan.mc >= c->m && c->plan.nc >= c->l.w.n) {
+    cover_region(*c, 0, c->m, 0, c->l.w.n);
+    return OCTET_OK;
+  }
+  c->tasks_m = (c->m + c->plan.mc - 1) / c->plan.mc;
+  c->tasks_n = (c->l.w.n + c->plan.nc - 1) / c->plan.nc;
+  return run_tasks(err, exec, static_cast<size_t>(c->tasks_m * c->tasks_n), tile_task, c);
+}
+
+// What does not depend on the activations' scale.
+Finish output_finish(const Linear& l) {
   Finish f = {};
-  if (c.per_row) {
-    // The bias area of the weights is float zeros where there is no bias.
-    f.ibias = c.s.zeros;
-    f.fbias = static_cast<const float*>(w.bias);
-    f.mult = w.scale;
-    f.row_a = c.s.row_a;
-    f.col_a = w.sums;
-    f.row_scale = l.input == Input::kDynamicRow ? c.s.row_scale : call_scale;
-  } else {
-    f.ibias = one_scale.ibias;
-    f.fbias = one_scale.fbias;
-    f.mult = one_scale.mult;
-  }
-  if (w.has_zero) {
-    f.row_b = c.s.row_b;
-    f.col_b = w.zero;
-  }
   f.flo = l.flo;
   f.fhi = l.fhi;
   if (is_q8(l.out.type)) {
@@ -291,11 +325,38 @@ Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
   return f;
 }
 
+void set_columns(Finish* f, const Columns& columns) {
+  f->ibias = columns.ibias;
+  f->fbias = columns.fbias;
+  f->mult = columns.mult;
+}
+
+Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
+                   const float* call_scale) {
+  const WeightsView& w = l.w;
+  Finish f = output_finish(l);
+  if (c.per_row) {
+    // The bias area of the weights is float zeros where there is no bias.
+    f.ibias = c.s.zeros;
+    f.fbias = static_cast<const float*>(w.bias);
+    f.mult = w.scale;
+    f.row_a = c.s.row_a;
+    f.col_a = w.sums;
+    f.row_scale = l.input == Input::kDynamicRow ? c.s.row_scale : call_scale;
+  } else {
+    set_columns(&f, one_scale);
+  }
+  if (w.has_zero) {
+    f.row_b = c.s.row_b;
+    f.col_b = w.zero;
+  }
+  return f;
+}
+
 // Min/max of every row in spans, joined in order: min, max and counts do not depend on it.
 struct RangeJob {
   const Linear& l;
-  const View& x;
-  const RowPairs& rows;
+  const LinearCall& call;
   Range* ranges;
   int64_t spans;
 };
@@ -304,21 +365,22 @@ void range_task(void* arg, size_t task) {
   const RangeJob& j = *static_cast<const RangeJob*>(arg);
   const int64_t row = static_cast<int64_t>(task) / j.spans,
                 span = static_cast<int64_t>(task) % j.spans;
-  int64_t a, b;
-  j.rows.start(row / j.rows.rows, &a, &b);
-  const float* x = reinterpret_cast<const float*>(j.x.data) + a +
-                   row % j.rows.rows * j.rows.pitch_a + span * kRangeSpan;
+  const char* group;
+  char* y;
+  j.call.start(row / j.call.rows, &group, &y);
+  const float* x = reinterpret_cast<const float*>(group + row % j.call.rows * j.call.pitch_x) +
+                   span * kRangeSpan;
   Range r = {__builtin_inff(), -__builtin_inff(), 0, 0};
   j.l.minmax(x, static_cast<size_t>(min64(kRangeSpan, j.l.w.k - span * kRangeSpan)), &r);
   j.ranges[task] = r;
 }
 
 // kDynamicTensor: one scale for the call, or NaN where any input is not finite.
-octet_status choose_tensor(octet_error* err, const Linear& l, const View& x, const RowPairs& rows,
+octet_status choose_tensor(octet_error* err, const Linear& l, const LinearCall& call,
                            const Exec& exec, const Scratch& s, Chunk* c) {
   const int64_t spans = (l.w.k + kRangeSpan - 1) / kRangeSpan;
-  const int64_t tasks = rows.outer * rows.rows * spans;
-  RangeJob job = {l, x, rows, s.ranges, spans};
+  const int64_t tasks = call.groups * call.rows * spans;
+  RangeJob job = {l, call, s.ranges, spans};
   OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(tasks), range_task, &job));
   Range all = {0, 0, 0, 0};  // the range always holds 0
   for (int64_t i = 0; i < tasks; ++i) {
@@ -340,7 +402,7 @@ octet_status run_chunk(octet_error* err, const octet_context& ctx, Chunk* c, con
   const Linear& l = c->l;
   if (l.packs_a()) {
     c->a = c->s.a;
-    c->pitch_a = prepared_pitch(l);
+    c->pitch_a = l.prepared_pitch;
   } else {
     c->a = c->x;
     c->pitch_a = c->pitch_x;
@@ -355,38 +417,47 @@ octet_status run_chunk(octet_error* err, const octet_context& ctx, Chunk* c, con
     replan_gemm(ctx, l.table, c->m, exec.e.max_threads, c->plan.main, &c->plan);
     c->planned_m = c->m;
   }
-  c->tasks_m = (c->m + c->plan.mc - 1) / c->plan.mc;
-  c->tasks_n = (l.w.n + c->plan.nc - 1) / c->plan.nc;
-  return run_tasks(err, exec, static_cast<size_t>(c->tasks_m * c->tasks_n), tile_task, c);
+  return run_region(err, c, exec);
 }
 
-}  // namespace
+// Layers that need nothing but tiles.
+octet_status run_in_place(octet_error* err, const octet_context& ctx, const Linear& l,
+                          const LinearCall& call, const Exec& exec) {
+  Region r(l);
+  r.pitch_a = call.pitch_x;
+  r.pitch_y = call.pitch_y;
+  r.m = call.rows;
+  // Groups have the same rows: one plan, made for all of them, serves each.
+  OCTET_TRY(select_gemm(err, ctx, l.table, call.groups * call.rows, exec.e.max_threads, exec.e.plan,
+                        &r.plan));
+  Finish finish;
+  r.finish = l.fixed_finish;
+  if (!r.finish) {
+    finish = fixed_finish(l);
+    r.finish = &finish;
+  }
+  if (call.groups > 1) replan_gemm(ctx, l.table, r.m, exec.e.max_threads, r.plan.main, &r.plan);
+  for (int64_t group = 0; group < call.groups; ++group) {
+    call.start(group, &r.a, &r.y);
+    OCTET_TRY(run_region(err, &r, exec));
+  }
+  return OCTET_OK;
+}
 
-size_t linear_workspace(const Linear& l, int64_t rows) { return Scratch(l, rows, nullptr).bytes; }
-
-octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l, const View& x,
-                        const View& y, const Exec& exec, void* workspace) {
-  const RowPairs rows = pair_rows(x, y);
-  const int64_t total = rows.outer * rows.rows;
-  if (!total || !l.w.n) return OCTET_OK;
+octet_status run_prepared(octet_error* err, const octet_context& ctx, const Linear& l,
+                          const LinearCall& call, const Exec& exec, void* workspace) {
+  const int64_t total = call.groups * call.rows;
   const Scratch s(l, total, workspace);
-  Chunk c{l, s};
-  // K = 0: there are rows, but nothing of x to point to, and its data may be NULL.
-  const char* const x_data = x.count ? x.data : y.data;
-  c.pitch_x = x.count ? rows.pitch_a * static_cast<int64_t>(x.item) : 0;
-  c.pitch_y = rows.pitch_b * static_cast<int64_t>(y.item);
-  // Tiles reach their rows by 32-bit offsets; refused before anything is written.
-  if (!l.packs_a() && c.pitch_x > INT32_MAX / 16)
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
-                static_cast<long long>(c.pitch_x));
+  Chunk c(l, s);
+  c.pitch_x = call.pitch_x;
+  c.pitch_y = call.pitch_y;
   const int64_t chunk = chunk_rows(l, total);
   // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates
   // are the ones that run, and an impossible exec.plan or forced kernel is refused before anything
   // is written.
   c.planned_m = total;
   OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
-  c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && x.q->count != 1);
+  c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && call.q->count != 1);
   Columns columns = {};
   if (l.input == Input::kStatic) {
     columns = *l.fixed;
@@ -396,31 +467,94 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
   } else {
     columns = columns_at(l.w, s.columns);
     if (l.input == Input::kDynamicTensor) {
-      OCTET_TRY(choose_tensor(err, l, x, rows, exec, s, &c));
+      OCTET_TRY(choose_tensor(err, l, call, exec, s, &c));
     } else {
-      c.tensor_zero = x.q->zero_point ? x.q->zero_point[0] : 0;
-      OCTET_TRY(fill_columns(err, l, x.q->scale[0], c.tensor_zero, columns));
+      c.tensor_zero = call.q->zero_point ? call.q->zero_point[0] : 0;
+      OCTET_TRY(fill_columns(err, l, call.q->scale[0], c.tensor_zero, columns));
     }
   }
-  for (int64_t group = 0; group < rows.outer; ++group) {
-    int64_t at_x, at_y;
-    rows.start(group, &at_x, &at_y);
-    for (int64_t first = 0; first < rows.rows; first += chunk) {
-      c.m = min64(chunk, rows.rows - first);
-      if (!x.count) at_x = 0;
-      c.x = x_data + at_x * static_cast<int64_t>(x.item) + first * c.pitch_x;
-      c.y = y.data + at_y * static_cast<int64_t>(y.item) + first * c.pitch_y;
+  for (int64_t group = 0; group < call.groups; ++group) {
+    const char* x;
+    char* y;
+    call.start(group, &x, &y);
+    for (int64_t first = 0; first < call.rows; first += chunk) {
+      c.m = min64(chunk, call.rows - first);
+      c.x = x + first * c.pitch_x;
+      c.y = y + first * c.pitch_y;
       const float* call_scale = nullptr;
       if (l.input == Input::kCall && c.per_row) {
-        const int64_t at = group * rows.rows + first;
-        call_scale = x.q->scale + at;
-        c.call_zero = x.q->zero_point ? x.q->zero_point + at : nullptr;
+        const int64_t at = group * call.rows + first;
+        call_scale = call.q->scale + at;
+        c.call_zero = call.q->zero_point ? call.q->zero_point + at : nullptr;
       }
-      c.finish = make_finish(l, c, columns, call_scale);
+      const Finish finish = make_finish(l, c, columns, call_scale);
+      c.finish = &finish;
       OCTET_TRY(run_chunk(err, ctx, &c, exec));
     }
   }
   return OCTET_OK;
+}
+
+}  // namespace
+
+void size_chunks(Linear* l) {
+  // Whole cache lines, never a multiple of 4 KiB.
+  const int64_t k4 = (l->w.k + 3) / 4 * 4;
+  l->prepared_pitch = (k4 * (l->form == OCTET_S16 ? 2 : 1) + 63) / 64 * 64;
+  if (l->prepared_pitch % 4096 == 0) l->prepared_pitch += 64;
+  const int64_t steps = kChunkBytes / l->prepared_pitch / kChunkStep;
+  l->chunk = (steps ? steps : 1) * kChunkStep;
+}
+
+Finish fixed_finish(const Linear& l) {
+  Finish f = output_finish(l);
+  set_columns(&f, *l.fixed);
+  return f;
+}
+
+size_t linear_workspace(const Linear& l, int64_t rows) {
+  return l.in_place() ? 0 : Scratch(l, rows, nullptr).bytes;
+}
+
+void run_small(const Linear& l, const char* x, int64_t pitch_x, char* y, int64_t pitch_y,
+               int64_t rows) {
+  Region r(l);
+  r.a = x;
+  r.pitch_a = pitch_x;
+  r.y = y;
+  r.pitch_y = pitch_y;
+  r.finish = l.fixed_finish;
+  cover_tiles(r, l.table.small[rows], 0, rows, 0, l.w.n);
+}
+
+octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l,
+                        const LinearCall& call, const Exec& exec, void* workspace) {
+  // Tiles reach their rows by 32-bit offsets; refused before anything is written.
+  if (!l.packs_a() && call.pitch_x > kMaxPitch)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
+                static_cast<long long>(call.pitch_x));
+  if (l.in_place()) return run_in_place(err, ctx, l, call, exec);
+  return run_prepared(err, ctx, l, call, exec, workspace);
+}
+
+octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l, const View& x,
+                        const View& y, const Exec& exec, void* workspace) {
+  const RowPairs pairs = pair_rows(x, y);
+  if (!pairs.outer || !pairs.rows || !l.w.n) return OCTET_OK;
+  LinearCall call;
+  call.q = x.q;
+  call.groups = pairs.outer;
+  call.rows = pairs.rows;
+  call.pairs = &pairs;
+  call.y = y.data;
+  call.item_y = static_cast<int64_t>(y.item);
+  call.pitch_y = pairs.pitch_b * call.item_y;
+  // K = 0: there are rows, but nothing of x to point to, and its data may be NULL.
+  call.x = x.count ? x.data : y.data;
+  call.item_x = x.count ? static_cast<int64_t>(x.item) : 0;
+  call.pitch_x = pairs.pitch_a * call.item_x;
+  return run_linear(err, ctx, l, call, exec, workspace);
 }
 
 }  // namespace octet

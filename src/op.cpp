@@ -4,6 +4,7 @@
 #include "src/op.h"
 
 #include "src/fpenv.h"
+#include "src/plain.h"
 
 namespace octet {
 
@@ -122,7 +123,11 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
   if (fixed) {
     o->columns = columns_at(w.view, block);
     o->linear.fixed = &o->columns;
+    o->finish = fixed_finish(o->linear);
+    o->linear.fixed_finish = &o->finish;
   }
+  plan_small_calls(*c, &o->linear.table);
+  o->may_be_plain = may_be_plain(*o);
   *out = o;
   return OCTET_OK;
 }
@@ -296,6 +301,13 @@ octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in
                           octet_error* err) {
   OCTET_TRY(check_op(err, o));
   const FpGuard guard;
+  LinearCall call;
+  if (read_plain(*o, in, n_in, out, n_out, e, &call)) {
+    if (!is_small(o->linear, call.rows))
+      return run_linear(err, *o->context, o->linear, call, kSerial, e ? e->workspace : nullptr);
+    run_small(o->linear, call.x, call.pitch_x, call.y, call.pitch_y, call.rows);
+    return OCTET_OK;
+  }
   return run(*o, in, n_in, out, n_out, e, err);
 }
 
@@ -324,10 +336,11 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
   const Linear& l = o->linear;
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
-        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"out\":\"%s\",\"m\":%lld,\"n\":%lld,"
+        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"out\":\"%s\",\"m\":"
+        "%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
         "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
-        input_name(l.input), type_name(l.in.type), type_name(l.out.type),
+        input_name(l.input), type_name(l.in.type), type_name(l.w.type), type_name(l.out.type),
         static_cast<long long>(planned.shape.m), static_cast<long long>(l.w.n),
         static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr, p.kr, p.mc, p.nc, p.kc,
         p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",

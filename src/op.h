@@ -12,7 +12,9 @@ struct octet_op {
   const octet_weights* weights = nullptr;
   octet::Linear linear{};
   octet::Columns columns{};
-  void* block = nullptr;  // memory of columns
+  octet::Finish finish{};
+  bool may_be_plain = false;  // src/plain.h
+  void* block = nullptr;      // memory of columns
   size_t block_bytes = 0;
 };
 

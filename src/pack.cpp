@@ -10,10 +10,19 @@ WeightsView WeightsSource::shape_view() const {
   v.n = n;
   v.k = k;
   v.panel_stride = static_cast<int64_t>(blob_layout(n, k).panel_stride);
+  v.type = weight_type();
   v.bias_type = has_bias ? bias.type : 0;
-  if (source.type == OCTET_S8 && q && q->zero_point)
-    for (int64_t i = 0; i < q->count; ++i) v.has_zero |= q->zero_point[i] != 0;
-  if (source.type == OCTET_F32) v.has_zero = !scheme.chooser.symmetric;
+  if (source.type != OCTET_F32) {
+    if (q)
+      for (int64_t i = 0; i < q->count; ++i)
+        v.has_zero |= (q->zero_point ? q->zero_point[i] : 0) != offset();
+    return v;
+  }
+  // ATen's and FBGEMM's choosers take one-sided ranges as affine, whatever the scheme says.
+  const Chooser& c = scheme.chooser;
+  const bool keeps_symmetry =
+      c.formula == OCTET_CHOOSE_OCTET || c.formula == OCTET_CHOOSE_TORCH_OBSERVER;
+  v.has_zero = !c.symmetric || !keeps_symmetry || c.symmetric_zero != offset();
   return v;
 }
 
@@ -49,10 +58,7 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
                 "octet_weights_desc.flags has OCTET_SHAPE_ONLY, but packing needs data.");
   const bool no_data = s.shape_only || (options & kShapeSuffices);
   const char* name = "octet_weights_desc.source";
-  if (d.source && d.source->type == OCTET_U8)
-    return fail(err, OCTET_ERR_UNSUPPORTED, "%s.type is U8; weights of this release are F32 or S8.",
-                name);
-  OCTET_TRY(read_tensor(err, name, d.source, type_bit(OCTET_F32) | type_bit(OCTET_S8),
+  OCTET_TRY(read_tensor(err, name, d.source, type_bit(OCTET_F32) | kQ8Types,
                         kAnyStrides | (no_data ? kShapeOnly : 0u), &s.source));
   if (s.source.rank != 2)
     return fail(err, OCTET_ERR_ARGUMENT, "%s.rank is %d; a matrix [N,K] has rank 2.", name,
@@ -76,11 +82,12 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
   } else {
     if (d.scheme)
       return fail(err, OCTET_ERR_ARGUMENT,
-                  "octet_weights_desc.scheme must be NULL for an S8 source; give its qparams in "
-                  "source.q.");
+                  "octet_weights_desc.scheme must be NULL for an %s source; give its qparams in "
+                  "source.q.",
+                  type_name(s.source.type));
     s.q = d.source->q;
     int32_t axis, qmin, qmax;
-    OCTET_TRY(check_qparams(err, name, s.q, OCTET_S8, 2, s.source.dims, &axis, &qmin, &qmax));
+    OCTET_TRY(check_qparams(err, name, s.q, s.source.type, 2, s.source.dims, &axis, &qmin, &qmax));
     if (axis == 1)
       return fail(err, OCTET_ERR_ARGUMENT,
                   "%s.q->axis is 1; weights [N,K] have their channels on axis 0.", name);
@@ -156,7 +163,7 @@ struct Packer {
     uint32_t sum = 0;
     float channel_scale = 1;
     int32_t channel_zero = 0;
-    if (s.source.type == OCTET_S8) {
+    if (s.source.type != OCTET_F32) {
       const int64_t at = s.per_channel ? n : 0;
       channel_scale = s.q->scale[at];
       channel_zero = s.q->zero_point ? s.q->zero_point[at] : 0;
@@ -166,14 +173,17 @@ struct Packer {
       channel_scale = tensor_scale;
       channel_zero = tensor_zero;
     }
+    channel_zero -= s.offset();
     const float inverse = s.scheme.divide ? channel_scale : 1.0f / channel_scale;
+    // Bytes of the source, which are u8 where the weights are; floats become s8 at once.
+    const int8_t flip = s.source.type == OCTET_U8 ? -128 : 0;
     float buffer[kChunk];
     int8_t bytes[kChunk];
     for (int64_t k = 0; k < s.k; k += kChunk) {
       const int64_t count = s.k - k < kChunk ? s.k - k : kChunk;
       const int8_t* from = bytes;
       int64_t step = 1;
-      if (s.source.type == OCTET_S8) {
+      if (s.source.type != OCTET_F32) {
         step = s.source.strides[1];
         from = reinterpret_cast<const int8_t*>(s.source.data) + n * s.source.strides[0] + k * step;
       } else {
@@ -183,14 +193,14 @@ struct Packer {
         run.n = static_cast<size_t>(count);
         run.out_inv = &inverse;
         run.out_zero = &channel_zero;
-        run.qmin = s.scheme.chooser.qmin;
-        run.qmax = s.scheme.chooser.qmax;
+        run.qmin = s.scheme.chooser.qmin - s.offset();
+        run.qmax = s.scheme.chooser.qmax - s.offset();
         run.divide = s.scheme.divide;
         quantize(&run);
       }
       int8_t* to = panel + k / 4 * 64;
       for (int64_t i = 0; i < count; ++i) {
-        const int8_t w = from[i * step];
+        const int8_t w = static_cast<int8_t>(from[i * step] ^ flip);
         sum += static_cast<uint32_t>(int32_t{w});
         to[i / 4 * 64 + i % 4] = w;
       }
@@ -309,7 +319,7 @@ octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSo
   h.scale = l.scale;
   h.zero = l.zero;
   h.bias = l.bias;
-  h.weight_type = OCTET_S8;
+  h.weight_type = static_cast<uint32_t>(s.weight_type());
   h.bias_type = s.has_bias ? static_cast<uint32_t>(s.bias.type) : 0;
   for (int64_t n = 0; n < s.n; ++n)
     if (p.zero[n]) h.flags |= kBlobHasZero;

@@ -10,15 +10,21 @@
 namespace octet {
 
 struct WeightsSource {
-  View source;  // [n,k], F32 or S8, any strides
+  View source;  // [n,k], F32, S8 or U8, any strides
   int64_t n, k;
   bool shape_only;
   bool lean;
   ResolvedScheme scheme;   // F32 source
-  bool per_channel;        // F32 source: a scale for each row; S8 source: q has n scales
-  const octet_qparams* q;  // S8 source
+  bool per_channel;        // F32 source: a scale for each row; else: q has n scales
+  const octet_qparams* q;  // S8 or U8 source
   bool has_bias;
   View bias;
+
+  // The type of the integers as the caller sees them: given, or chosen by the scheme.
+  octet_type weight_type() const { return source.type == OCTET_F32 ? scheme.type : source.type; }
+  // Packed weights are s8. A u8 weight is stored as its byte xor 0x80, which is w - 128, and its
+  // zero point as z - 128: the same real number.
+  int32_t offset() const { return weight_type() == OCTET_U8 ? 128 : 0; }
 
   // The shape with nothing behind it, for planning.
   WeightsView shape_view() const;

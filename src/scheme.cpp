@@ -24,13 +24,11 @@ octet_status check_type(octet_error* err, Place place, octet_type type) {
   if (type <= 0 || type > OCTET_S2)
     return fail_enum(err, "octet_scheme.type", type, "OCTET_U8, OCTET_S8");
   const bool q4 = place == Place::kFakeQuant && (type == OCTET_U4 || type == OCTET_S4);
-  const bool q8 = type == OCTET_S8 || (type == OCTET_U8 && place != Place::kWeights);
-  if (q4 || q8) return OCTET_OK;
+  if (q4 || is_q8(type)) return OCTET_OK;
   return fail_unsupported(err, "octet_scheme.type", type,
-                          place == Place::kWeights     ? "OCTET_S8 (2) for weights"
-                          : place == Place::kFakeQuant ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) "
-                                                         "or OCTET_S4 (6)"
-                                                       : "OCTET_U8 (1) or OCTET_S8 (2)");
+                          place == Place::kFakeQuant
+                              ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) or OCTET_S4 (6)"
+                              : "OCTET_U8 (1) or OCTET_S8 (2)");
 }
 
 octet_status check_granularity(octet_error* err, Place place, int32_t* granularity) {

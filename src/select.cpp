@@ -161,15 +161,16 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
   plan->nc = t.n;
   plan->mc = m;
+  plan->columns_outer = false;
   // A block's walk: while B streams by, mr rows of A stay in L1; they should fit, and B into L2.
   const auto bytes = [](size_t cache, size_t usual) {
     return static_cast<int64_t>(cache ? cache : usual);
   };
-  plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 ||
-                        t.n * t.k > bytes(c.cpu.l2, 512 << 10) / 4 * 3;
-  if (threads == 1 && m <= 4 * mr) return;  // one task
   const int64_t l2 = bytes(c.cpu.l2, 512 << 10);
+  if (is_block(*plan->main))
+    plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 || t.n * t.k > l2 / 4 * 3;
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
+  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2 / 2)) return;  // one task
   int64_t mc = l2 / 2 / row_bytes / mr * mr;
   if (mc < 4 * mr) mc = 4 * mr;
   if (mc > round_up(m, mr)) mc = round_up(m, mr);
@@ -186,6 +187,29 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   }
   plan->mc = mc;
   plan->nc = nc;
+}
+
+// A plan by indices, and back.
+int8_t index_of(const GemmTable& t, const Row* r) {
+  for (int32_t i = 0; r && i < t.count; ++i)
+    if (t.rows[i] == r) return static_cast<int8_t>(i);
+  return -1;
+}
+
+void keep(const GemmTable& t, const GemmPlan& plan, SmallPlan* to) {
+  to->main = index_of(t, plan.main);
+  for (int32_t i = 0; i <= kMaxPanels; ++i) {
+    to->full[i] = index_of(t, plan.full[i]);
+    to->edge[i] = index_of(t, plan.edge[i]);
+  }
+}
+
+void recall(const GemmTable& t, const SmallPlan& from, GemmPlan* plan) {
+  plan->main = from.main_row(t);
+  for (int32_t i = 0; i <= kMaxPanels; ++i) {
+    plan->full[i] = from.full_row(t, i);
+    plan->edge[i] = from.edge_row(t, i);
+  }
 }
 
 void fill_edges(GemmTable* t) {
@@ -287,11 +311,22 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   }
   fill_edges(&t);
   if (!t.forced) join_blocks(c, in_type, out, &t);
-  int32_t fitting;
-  for (int32_t m = 1; m <= kMaxMr; ++m)
-    t.small[m] = static_cast<int8_t>(n ? best_candidate(t, m, 0, &fitting) : -1);
   *table = t;
   return OCTET_OK;
+}
+
+void plan_small_calls(const octet_context& c, GemmTable* table) {
+  if (!table->n) return;
+  for (int32_t m = 1; m <= kSmallM; ++m) {
+    int32_t fitting;
+    GemmPlan plan;
+    const int32_t best = best_candidate(*table, m, 0, &fitting);
+    if (best < 0 || !build(*table, best, m, &plan) || is_block(*plan.main)) return;
+    cut(c, *table, m, 1, &plan);
+    if (plan.mc < m || plan.nc < table->n) return;
+    keep(*table, plan, &table->small[m]);
+    table->small_m = m;
+  }
 }
 
 void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int32_t threads,
@@ -309,9 +344,13 @@ int32_t count_candidates(const GemmTable& table, int64_t m) {
 
 octet_status select_gemm(octet_error* err, const octet_context& c, const GemmTable& table,
                          int64_t m, int32_t threads, int32_t choice, GemmPlan* plan) {
+  if (!choice && m <= table.small_m) {
+    recall(table, table.small[m], plan);
+    cut(c, table, m, threads, plan);
+    return OCTET_OK;
+  }
   int32_t fitting = 0;
-  const int32_t best =
-      !choice && m <= kMaxMr ? table.small[m] : best_candidate(table, m, choice, &fitting);
+  const int32_t best = best_candidate(table, m, choice, &fitting);
   if (best >= 0) {
     build(table, best, m, plan);
     cut(c, table, m, threads, plan);

@@ -13,18 +13,34 @@ namespace octet {
 constexpr int32_t kMaxRows = 32;   // candidate rows of one ISA, operand form and output
 constexpr int32_t kMaxMr = 16;     // rows of a tile
 constexpr int32_t kMaxPanels = 4;  // columns of a tile, in panels of 16
+constexpr int32_t kSmallM = 64;    // calls of so few rows find their plan made
 
 // Columns are covered by blocks of the main row's width; what is left by narrower rows. Rows are
 // covered by blocks of full->mr; what is left by `edge`, an indexed row, repeated. A main row of
 // scope block takes all columns of a task, and all its rows, or those up to a multiple of mr if
 // `edge` is another row of that scope.
+struct GemmTable;
+
 struct GemmPlan {
   const Row* main;
   const Row* full[kMaxPanels + 1];  // by width in panels; [0] unused
   const Row* edge[kMaxPanels + 1];
   int64_t mc, nc;      // rows and columns of one task
   bool columns_outer;  // blocks: Block.columns_outer
-  double cycles;       // modelled
+  double cycles;       // modelled; not known of plans that were kept
+
+  const Row* main_row(const GemmTable&) const { return main; }
+  const Row* full_row(const GemmTable&, int64_t panels) const { return full[panels]; }
+  const Row* edge_row(const GemmTable&, int64_t panels) const { return edge[panels]; }
+};
+
+// A plan of tiles in one task, by indices into the table's rows; -1: none.
+struct SmallPlan {
+  int8_t main, full[kMaxPanels + 1], edge[kMaxPanels + 1];
+
+  inline const Row* main_row(const GemmTable& t) const;
+  inline const Row* full_row(const GemmTable& t, int64_t panels) const;
+  inline const Row* edge_row(const GemmTable& t, int64_t panels) const;
 };
 
 struct GemmTable {
@@ -36,14 +52,26 @@ struct GemmTable {
   // The cheapest indexed row of a width for rows that no full tile covers, and what they cost.
   int8_t edge[kMaxPanels + 1][kMaxMr];
   float edge_cycles[kMaxPanels + 1][kMaxMr];
-  // The best candidate for calls of few rows, worked out at create.
-  int8_t small[kMaxMr + 1];
+  // The plans for calls of small_m rows at most: 0 until plan_small_calls has been here.
+  SmallPlan small[kSmallM + 1];
+  int32_t small_m;
 };
+
+inline const Row* SmallPlan::main_row(const GemmTable& t) const { return t.rows[main]; }
+inline const Row* SmallPlan::full_row(const GemmTable& t, int64_t panels) const {
+  return full[panels] < 0 ? nullptr : t.rows[full[panels]];
+}
+inline const Row* SmallPlan::edge_row(const GemmTable& t, int64_t panels) const {
+  return edge[panels] < 0 ? nullptr : t.rows[edge[panels]];
+}
 
 // The rows for activations of in_type (U8, S8) on this context: the best ISA's, or the forced
 // row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
                              int32_t out, int64_t n, int64_t k, GemmTable* table);
+
+// Works out the plans for small calls, which are one task of tiles: for tables that are kept.
+void plan_small_calls(const octet_context& c, GemmTable* table);
 
 // The plan for m >= 1 rows, n >= 1. choice: 0 the cheapest, i >= 1 candidate i, ARGUMENT if there
 // are fewer; UNSUPPORTED if the forced row does not fit.

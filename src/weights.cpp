@@ -42,6 +42,7 @@ WeightsView view_blob(const void* blob) {
   v.zero = reinterpret_cast<const int32_t*>(base + h.zero);
   v.bias = base + h.bias;
   v.bias_type = static_cast<octet_type>(h.bias_type);
+  v.type = static_cast<octet_type>(h.weight_type);
   v.has_zero = (h.flags & kBlobHasZero) != 0;
   return v;
 }
@@ -82,7 +83,8 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
                 "octet_blob.data needs features %u that this library does not have; use a newer "
                 "Octet.",
                 h.must);
-  if (h.layout != kBlobLayoutC16K4 || h.kind != kBlobMatrix || h.weight_type != OCTET_S8)
+  if (h.layout != kBlobLayoutC16K4 || h.kind != kBlobMatrix ||
+      (h.weight_type != OCTET_S8 && h.weight_type != OCTET_U8))
     return fail(
         err, OCTET_ERR_VERSION,
         "octet_blob.data has layout %u and kind %u, which this library does not have; use a "

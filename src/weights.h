@@ -16,11 +16,12 @@ struct WeightsView {
   int64_t n, k;
   const int8_t* panels;  // panel p at panels + p * panel_stride: [ceil(k/4)][16][4]
   int64_t panel_stride;
-  const int32_t* sums;   // [n16] sum over k of each channel's stored integers
+  const int32_t* sums;   // [n16] sum over k of each channel's stored integers, which are s8
   const float* scale;    // [n16]; padding 1
-  const int32_t* zero;   // [n16]; padding 0
+  const int32_t* zero;   // [n16] zero points of the stored integers; padding 0
   const void* bias;      // [n16] of bias_type; padding 0
   octet_type bias_type;  // 0: none
+  octet_type type;       // S8 or U8: of the integers as the caller gave or asked for them
   bool has_zero;         // some zero point is not 0
 
   int64_t n16() const { return (n + 15) / 16 * 16; }

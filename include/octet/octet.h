@@ -277,8 +277,8 @@ typedef struct octet_geometry { /* convolution and pooling; not in this release 
 
 typedef struct octet_weights_desc {
   uint32_t struct_size, flags; /* OCTET_SHAPE_ONLY, OCTET_LEAN */
-  const octet_tensor*
-      source; /* [N,K], any strides: F32 (quantized here), or S8 with q (scales, zero points) */
+  const octet_tensor* source;  /* [N,K], any strides: F32 (quantized here), or S8 or U8 with q
+                                  (scales, zero points) */
   const octet_scheme*
       scheme; /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
   const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
@@ -565,7 +565,7 @@ OCTET_API octet_status octet_gemm_workspace(const octet_context* c, const octet_
                                             const octet_tensor* y, const octet_exec* e,
                                             size_t* bytes, octet_error* err);
 
-/* a U8 or S8, qparams per tensor or per row in a->q (NULL: scale 1, zero point 0); b S8, any
+/* a U8 or S8, qparams per tensor or per row in a->q (NULL: scale 1, zero point 0); b S8 or U8, any
  * strides ([K,N] by strides), qparams per tensor or per channel (axis 0) in b->q (NULL: scale 1,
  * zero point 0); bias F32, S32 or NULL; y S32, F32, or U8/S8 with y->q. For weights that stay the
  * same, octet_linear_create is faster. */

@@ -283,9 +283,9 @@ void Fuzz::weights() {
   const int64_t n = static_cast<int64_t>(random_.below(40)),
                 k = static_cast<int64_t>(random_.below(50));
   octet_weights_desc d = grown<octet_weights_desc>();
-  octet_tensor source = tensor(one_in(2) ? OCTET_F32 : OCTET_S8, {n, k});
+  octet_tensor source = tensor(one_in(2) ? OCTET_F32 : q8(), {n, k});
   const octet_tensor bias = tensor(one_in(2) ? OCTET_F32 : OCTET_S32, {n});
-  if (source.type == OCTET_S8 || one_in(50))
+  if (source.type != OCTET_F32 || one_in(50))
     source.q = qparams(source);
   else
     d.scheme = scheme();
@@ -416,7 +416,7 @@ void Fuzz::gemm() {
   octet_gemm_desc d = grown<octet_gemm_desc>();
   d.act = mostly(static_cast<int32_t>(random_.below(3)), 20);
   d.numerics = mostly(int32_t{0}, 100);
-  octet_tensor a = tensor(q8(), {m, k}), b = tensor(OCTET_S8, {n, k}), y = tensor(type(), {m, n});
+  octet_tensor a = tensor(q8(), {m, k}), b = tensor(q8(), {n, k}), y = tensor(type(), {m, n});
   if (y.type == OCTET_S32) d.act = 0;
   const octet_tensor bias = tensor(one_in(2) ? OCTET_F32 : OCTET_S32, {n});
   if (one_in(2)) a.q = qparams(a);

@@ -430,8 +430,8 @@ TEST_F(Calls, GemmQparams) {
 }
 
 TEST_F(Calls, GemmOfALaterRelease) {
-  w.b.type = OCTET_U8;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.type", "U8");
+  w.b.type = OCTET_U4;
+  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.type", "U4");
   w.b.type = OCTET_S8;
   w.bq.group = 2;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.q->group", "2");

@@ -96,6 +96,37 @@ TEST(Corpus, SignedAndUnsignedActivationsAreEquals) {
   }
 }
 
+// u8 weights are s8 weights with another zero point, to the last bit; 128 is s8's 0.
+TEST(Corpus, SignedAndUnsignedWeightsAreEquals) {
+  Rng rng(14);
+  for (int i = 0; i < scaled(150); ++i) {
+    const Layer l = random_u8_layer(&rng), other = with_other_weights(l);
+    const Bytes want = model(l);
+    for (const CappedContext& c : contexts()) {
+      ASSERT_TRUE(equal(LayerOp(c.context, l).run({}), want)) << c.isa << ": " << describe(l);
+      ASSERT_TRUE(equal(LayerOp(c.context, other).run({}), want)) << c.isa << ": " << describe(l);
+      if (is_dynamic(l.mode)) continue;
+      ASSERT_TRUE(equal(run_gemm(c.context, l, 2, &rng), want)) << c.isa << ": " << describe(l);
+    }
+  }
+}
+
+// No qparams: u8 of scale 1 and zero point 0, whose weights count up to 255.
+TEST(Corpus, PlainUnsignedProducts) {
+  const std::vector<uint8_t> x = {255, 254, 3, 0, 77}, w = {255, 255, 1, 200, 128};
+  const octet_tensor a = octet_mat(OCTET_U8, x.data(), 1, 5),
+                     b = octet_mat(OCTET_U8, w.data(), 1, 5);
+  for (const CappedContext& c : contexts()) {
+    int32_t sum = 0;
+    const octet_tensor y = octet_mat(OCTET_S32, &sum, 1, 1);
+    Exec exec;
+    exec.reserve(1 << 14);
+    Error err;
+    ASSERT_TRUE(ok(octet_gemm(c.context, nullptr, &a, &b, nullptr, &y, &exec.e, &err), err));
+    EXPECT_EQ(sum, 255 * 255 + 254 * 255 + 3 + 77 * 128) << c.isa;
+  }
+}
+
 struct Shape {
   int64_t m, n, k;
 };

@@ -18,6 +18,7 @@ struct Worst {
   int32_t x_zero = 0;
   int8_t w = -128;
   int32_t w_zero = 0;
+  octet_type w_type = OCTET_S8;
   int32_t bias = 0;
 };
 
@@ -28,6 +29,7 @@ Layer worst_layer(const Worst& w, int64_t k) {
   l.in = w.in;
   l.x.assign(static_cast<size_t>(k), w.x);
   l.w.assign(static_cast<size_t>(k), w.w);
+  l.w_type = w.w_type;
   l.in_zero = {w.x_zero};
   l.w_zero = {w.w_zero};
   if (w.bias) {
@@ -107,6 +109,23 @@ TEST(Exactness, WeightsWithZeroPoint) {
   w.x_zero = -128;
   w.w = 127;
   w.w_zero = -128;
+  expect_exact(w, kWeightZero);
+  expect_refused(w, kWeightZero + 1, kWeightZero);
+}
+
+// u8 weights whose zero points are 128 reach as far as s8 ones without; others count as 255.
+TEST(Exactness, UnsignedWeights) {
+  Worst w;
+  w.w_type = OCTET_U8;
+  w.w = 0;
+  w.w_zero = 128;
+  expect_exact(w, kU8);
+  expect_refused(w, kU8 + 1, kU8);
+  w.w_zero = 255;
+  expect_exact(w, kWeightZero);
+  expect_refused(w, kWeightZero + 1, kWeightZero);
+  w.w = -1;  // 255
+  w.w_zero = 0;
   expect_exact(w, kWeightZero);
   expect_refused(w, kWeightZero + 1, kWeightZero);
 }

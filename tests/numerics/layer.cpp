@@ -160,16 +160,61 @@ Layer random_layer(Rng* rng) {
   return l;
 }
 
+Layer with_other_weights(const Layer& l) {
+  Layer other = l;
+  const bool to_u8 = l.w_type == OCTET_S8;
+  other.w_type = to_u8 ? OCTET_U8 : OCTET_S8;
+  for (int8_t& w : other.w) w = static_cast<int8_t>(w ^ -128);
+  for (int32_t& z : other.w_zero) z += to_u8 ? 128 : -128;
+  other.wf.clear();
+  other.w_scheme = {};
+  return other;
+}
+
+Layer random_u8_layer(Rng* rng) {
+  const Layer s8 = random_layer(rng);
+  Layer l = with_other_weights(s8);
+  const bool any_zero = rng->chance(50);
+  if (s8.wf.empty()) {
+    if (any_zero)
+      for (int32_t& z : l.w_zero) z = random_zero(rng, OCTET_U8);
+    return l;
+  }
+  // Floats again, by a scheme of their own.
+  l.wf = s8.wf;
+  l.w_scheme = sized<octet_scheme>();
+  l.w_scheme.type = OCTET_U8;
+  if (!any_zero) l.w_scheme.flags = OCTET_SYMMETRIC;
+  const size_t n = static_cast<size_t>(l.n), k = static_cast<size_t>(l.k);
+  for (size_t j = 0; j < n; ++j) {
+    const float* row = l.wf.data() + j * k;
+    float low = 0, high = 0;
+    for (size_t i = 0; i < k; ++i) {
+      low = std::min(low, row[i]);
+      high = std::max(high, row[i]);
+    }
+    const ScaleZero s = choose(low, high, 0, 255, !any_zero);
+    l.w_scale[j] = s.scale;
+    l.w_zero[j] = s.zero;
+    for (size_t i = 0; i < k; ++i)
+      l.w[j * k + i] = static_cast<int8_t>(quantize(row[i], s.scale, s.zero, 0, 255));
+  }
+  return l;
+}
+
 std::string describe(const Layer& l) {
   static const char* const modes[] = {"static", "call", "call-rows", "row", "tensor"};
   static const char* const types[] = {"none", "u8", "s8", "s32", "f32"};
   static const char* const acts[] = {"none", "relu", "relu6", "clamp"};
-  const bool zeros = std::any_of(l.w_zero.begin(), l.w_zero.end(), [](int32_t z) { return z; });
+  const int32_t middle = l.w_type == OCTET_U8 ? 128 : 0;
+  const bool zeros =
+      std::any_of(l.w_zero.begin(), l.w_zero.end(), [&](int32_t z) { return z != middle; });
   char text[200];
-  snprintf(text, sizeof text, "m%d n%d k%d %s %s%s%s, weights %s%s%s, bias %s, act %s -> %s",
+  snprintf(text, sizeof text, "m%d n%d k%d %s %s%s%s, weights %s%s%s%s, bias %s, act %s -> %s",
            static_cast<int>(l.m), static_cast<int>(l.n), static_cast<int>(l.k), types[l.in],
            modes[static_cast<int>(l.mode)], l.scheme.flags & OCTET_SYMMETRIC ? " symmetric" : "",
-           l.scheme.flags & OCTET_DIVIDE ? " divide" : "", l.wf.empty() ? "s8" : "f32",
+           l.scheme.flags & OCTET_DIVIDE ? " divide" : "", l.wf.empty() ? types[l.w_type] : "f32",
+           !l.wf.empty() && l.w_type == OCTET_U8 ? " as u8" : "",
            l.w_scale.size() == 1 ? "" : " per channel", zeros ? " with zero points" : "",
            types[l.bias_type], acts[l.act], types[l.out.type]);
   return text;
@@ -177,7 +222,7 @@ std::string describe(const Layer& l) {
 
 octet_tensor source_tensor(const Layer& l, octet_qparams* q) {
   if (!l.wf.empty()) return octet_mat(OCTET_F32, l.wf.data(), l.n, l.k);
-  octet_tensor t = octet_mat(OCTET_S8, l.w.data(), l.n, l.k);
+  octet_tensor t = octet_mat(l.w_type, l.w.data(), l.n, l.k);
   static const float one = 1;
   *q = {};
   q->count = static_cast<int64_t>(l.w_scale.size());
@@ -205,7 +250,8 @@ octet_qparams call_qparams(const Layer& l) {
 LayerOp::LayerOp(const octet_context* c, const Layer& l) : l_(l) {
   octet_qparams q;
   const octet_tensor source = source_tensor(l, &q), bias = bias_tensor(l);
-  weights_ = make_weights(c, source, l.bias_type ? &bias : nullptr);
+  weights_ = make_weights(c, source, l.bias_type ? &bias : nullptr,
+                          l.w_scheme.struct_size ? &l.w_scheme : nullptr);
   octet_linear_desc d = sized<octet_linear_desc>();
   d.weights = weights_.get();
   d.out = l.out;

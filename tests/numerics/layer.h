@@ -13,6 +13,12 @@ namespace octet_test {
 // get a function of their own.
 Layer random_layer(Rng* rng);
 
+// The same with u8 weights: integers, or floats with a scheme of that type.
+Layer random_u8_layer(Rng* rng);
+
+// The same layer with the other type of weights: bytes xor 0x80, zero points moved by 128.
+Layer with_other_weights(const Layer& l);
+
 // What a reader needs to see of a layer: "m7 n33 k65 u8 call-rows -> s8 …".
 std::string describe(const Layer& l);
 

@@ -124,7 +124,7 @@ std::vector<uint8_t> model(const Layer& l) {
       int64_t sum = l.bias_type == OCTET_S32 ? l.bias_i[col] : 0;
       for (int64_t k = 0; k < l.k; ++k)
         sum += int64_t{a.q[static_cast<size_t>(i * l.k + k)] - a.zero[row]} *
-               (l.w[static_cast<size_t>(j * l.k + k)] - zw);
+               (weight(l, static_cast<size_t>(j * l.k + k)) - zw);
       const int32_t acc = static_cast<int32_t>(sum);
       if (acc != sum) ADD_FAILURE() << "this layer is not exact";
       const float f = static_cast<float>(acc);

@@ -29,11 +29,13 @@ struct Layer {
   std::vector<float> xf;   // m * k floats
   octet_scheme scheme = sized<octet_scheme>();
   // Weights: integers with one scale or one for each channel, perhaps made of floats.
-  std::vector<int8_t> w;
+  octet_type w_type = OCTET_S8;
+  std::vector<int8_t> w;  // u8 as their bytes
   std::vector<float> w_scale = {1};
   std::vector<int32_t> w_zero = {0};
   std::vector<float> wf;
-  octet_type bias_type = 0;  // 0: none
+  octet_scheme w_scheme = {};  // how they are quantized; struct_size 0: as recommended
+  octet_type bias_type = 0;    // 0: none
   std::vector<float> bias_f;
   std::vector<int32_t> bias_i;
   // Result.
@@ -44,6 +46,11 @@ struct Layer {
 
 inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : 0; }
 inline int32_t type_max(octet_type t) { return t == OCTET_S8 ? 127 : 255; }
+
+// A weight as an integer.
+inline int32_t weight(const Layer& l, size_t i) {
+  return l.w_type == OCTET_U8 ? static_cast<uint8_t>(l.w[i]) : l.w[i];
+}
 
 // clamp(rne(x * fl(1/s)) + z), or x / s.
 int32_t quantize(float x, float scale, int32_t zero, int32_t qmin, int32_t qmax,

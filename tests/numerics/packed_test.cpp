@@ -36,6 +36,22 @@ TEST(Packed, SameBytesOnEveryInstructionSetAndThreadCount) {
   }
 }
 
+// What is stored of u8 weights is what is stored of the same numbers in s8; the type is remembered.
+TEST(Packed, UnsignedWeightsAreStoredSigned) {
+  const Layer l = packed_layer(OCTET_F32);
+  Bytes blob = packed_bytes(best_context(), l),
+        u8 = packed_bytes(best_context(), with_other_weights(l));
+  octet::BlobHeader h, hu;
+  memcpy(&h, blob.data(), sizeof h);
+  memcpy(&hu, u8.data(), sizeof hu);
+  EXPECT_EQ(h.weight_type, static_cast<uint32_t>(OCTET_S8));
+  EXPECT_EQ(hu.weight_type, static_cast<uint32_t>(OCTET_U8));
+  EXPECT_EQ(hu.payload_crc, h.payload_crc);
+  blob.erase(blob.begin(), blob.begin() + sizeof h);
+  u8.erase(u8.begin(), u8.begin() + sizeof h);
+  EXPECT_TRUE(equal(u8, blob));
+}
+
 // The size follows from the shape, and packing writes exactly that much.
 TEST(Packed, SizeCallEqualsBytesWritten) {
   Rng rng(42);

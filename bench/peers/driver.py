@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A peer library behind a pipe, for the comparisons of `octet bench gemm --peer`.
+
+    driver.py NAME [--isa CAP] [--threads N]     serves one peer
+    driver.py --self-test [NAME...] [--isa CAP]  checks peers against float64 arithmetic
+
+Requests and replies are JSON, one a line, on standard input and output; what a library prints
+goes to standard error.
+
+start-up  {"ready": true, "peer", "version", "isa"} or {"absent": sentence}, which ends it
+prepare   {"cmd": "prepare", "form", "m", "n", "k", "data": path, "copies": C}
+          {"ok": true, "note"} or {"absent": sentence}
+          forms: u8 (u8 -> u8), f32 (u8 -> float32), dynamic (float32, quantized in each call,
+          -> float32) and fp32 (the library's float layer). layer.py says what the file holds.
+          copies (1): as many packed weights, used in turn, so that none stays in a cache
+run       {"cmd": "run", "iterations": N}    {"seconds": total}
+output    {"cmd": "output", "path": path}    {"ok": true}; the raw output, u8 or float32
+quit      ends it
+
+A request that makes no sense gets {"error": sentence} and changes nothing.
+"""
+
+import argparse
+import gc
+import importlib
+import itertools
+import json
+import os
+import sys
+from time import perf_counter_ns
+
+import caps
+
+# Name: module, class, what the module needs.
+PEERS = {
+    "numpy": ("peer_numpy", "NumpyPeer"),
+    "torch-x86": ("peer_torch", "TorchPeer"),
+    "torch-onednn": ("peer_torch", "TorchPeer"),
+    "torch-fbgemm": ("peer_torch", "TorchPeer"),
+    "zentorch": ("peer_torch", "ZentorchPeer"),
+    "ort": ("peer_ort", "OrtPeer"),
+    "openvino": ("peer_openvino", "OpenvinoPeer"),
+    "litert": ("peer_litert", "LitertPeer"),
+}
+
+
+def sentence(error: BaseException) -> str:
+    """An exception as one line that ends like a sentence, without the places it came through."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception from ")]
+    return (telling or [type(error).__name__])[0][:300].rstrip(".") + "."
+
+
+class Driver:
+    def __init__(self, name: str, peer):
+        from layer import FORMS, Absent, Layer, saturating_layer
+
+        self.name, self.peer = name, peer
+        self.forms, self.absent, self.layer = FORMS, Absent, Layer
+        self.saturating_layer = saturating_layer
+        self.remarks: dict[str, str] = {}  # form: what the probe for saturation found
+        self.prepared = []
+        self.calls = None
+
+    def answer(self, request: dict) -> dict:
+        command = request.get("cmd")
+        if command not in ("prepare", "run", "output"):
+            return {"error": f"Unknown command {command!r}: give prepare, run, output or quit."}
+        try:
+            return getattr(self, command)(request)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            return {"error": f"{command}: {type(error).__name__}: {sentence(error)}"}
+
+    def prepare(self, request: dict) -> dict:
+        form, copies = request["form"], int(request.get("copies", 1))
+        if form not in self.forms:
+            return {"error": f"Unknown form {form!r}: give one of {', '.join(self.forms)}."}
+        if copies < 1:
+            return {"error": f"copies is {copies}: give at least 1."}
+        layer = self.layer.read(request["data"])
+        for name in ("m", "n", "k"):
+            if name in request and request[name] != getattr(layer, name):
+                return {"error": f"{name} is {request[name]}, the file's {getattr(layer, name)}."}
+        try:
+            prepared = [self.peer.prepare(form, layer) for _ in range(copies)]
+            for each in prepared:
+                each.call()
+            remark = self.saturation(form)
+        except self.absent as absent:
+            return {"absent": str(absent)}
+        except Exception as error:  # whatever the library raises is its refusal
+            return {"absent": f"{self.name} refused: {sentence(error)}"}
+        self.prepared = prepared
+        self.calls = itertools.cycle([each.call for each in prepared])
+        note = "; ".join(part for part in (prepared[0].note, remark) if part)
+        return {"ok": True, "note": note}
+
+    def saturation(self, form: str) -> str:
+        """Asks once per form whether the largest products come out whole."""
+        if form == "fp32":
+            return ""
+        if form not in self.remarks:
+            self.remarks[form] = ""
+            for m in (1, 16):
+                layer = self.saturating_layer(m)
+                prepared = self.peer.prepare(form, layer)
+                prepared.call()
+                got = float(prepared.output().astype("f8").ravel()[0])
+                expected = float((layer.exact_u8 if form == "u8" else layer.exact)[0, 0])
+                if abs(got - expected) > 0.02 * expected:
+                    self.remarks[form] = (
+                        f"saturates: 255 x 127 summed {layer.k} times is {expected:.0f} "
+                        f"and comes out as {got:.0f}"
+                    )
+        return self.remarks[form]
+
+    def run(self, request: dict) -> dict:
+        iterations = int(request["iterations"])
+        if iterations < 1:
+            return {"error": f"iterations is {iterations}: give at least 1."}
+        if self.calls is None:
+            return {"error": "Nothing is prepared: send prepare first."}
+        calls = itertools.islice(self.calls, iterations)
+        gc.disable()
+        start = perf_counter_ns()
+        for call in calls:
+            call()
+        stop = perf_counter_ns()
+        gc.enable()
+        return {"seconds": (stop - start) * 1e-9}
+
+    def output(self, request: dict) -> dict:
+        if not self.prepared:
+            return {"error": "Nothing is prepared: send prepare first."}
+        prepared = self.prepared[0]
+        prepared.call()
+        prepared.output().tofile(request["path"])
+        return {"ok": True}
+
+
+def serve(name: str, cap: str, threads: int) -> int:
+    # The replies keep the pipe; file descriptor 1 becomes standard error for everybody else.
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def reply(value: dict) -> None:
+        replies.write(json.dumps(value) + "\n")
+
+    if cap == "scalar":
+        reply({"absent": f"{name} has no scalar form."})
+        return 0
+    caps.apply(cap, threads)
+    module, kind = PEERS[name]
+    try:
+        peer = getattr(importlib.import_module(module), kind)(name, cap, threads)
+        driver = Driver(name, peer)
+    except ModuleNotFoundError as error:
+        reply({"absent": f"{error.name} is not installed: ./tools/peers installs it."})
+        return 0
+    except Exception as error:  # a library that cannot start is absent, whatever it raises
+        reply({"absent": sentence(error)})
+        return 0
+    reply({"ready": True, "peer": name, "version": peer.version, "isa": peer.isa})
+
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+        except json.JSONDecodeError as error:
+            reply({"error": f"Not JSON: {sentence(error)}"})
+            continue
+        if not isinstance(request, dict):
+            reply({"error": "A request is a JSON object."})
+            continue
+        if request.get("cmd") == "quit":
+            break
+        reply(driver.answer(request))
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Serves one peer library to octet bench, or checks them."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PEERS))
+    parser.add_argument("--isa", default="none", help="a cap: " + ", ".join(caps.CAPS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--self-test", action="store_true", help="check peers and end")
+    given = parser.parse_args()
+    for name in given.names:
+        if name not in PEERS:
+            parser.error(f"unknown peer '{name}'; the peers are {', '.join(PEERS)}.")
+    given.isa = given.isa or "none"
+    if given.isa not in caps.CAPS:
+        parser.error(f"unknown cap '{given.isa}'; the caps are {', '.join(caps.CAPS)}.")
+    if given.threads < 1:
+        parser.error(f"--threads is {given.threads}: give at least 1.")
+    if given.self_test:
+        import self_test
+
+        return self_test.main(given.names or list(PEERS), given.isa, given.threads)
+    if len(given.names) != 1:
+        parser.error("give one peer to serve.")
+    return serve(given.names[0], given.isa, given.threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
