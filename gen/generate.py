@@ -83,7 +83,22 @@ def operands(acc, i: int, panel: int, first: int, count: int, s: int) -> list[st
     return [acc(i, panel, first + j, s) for j in range(count)]
 
 
-ENV.globals.update(numbered=numbered, accumulator_sets=accumulator_sets, operands=operands)
+def mark(_k: int) -> str:
+    """Nothing: the loops of a tile are marked for modelling only (mark_loops)."""
+    return ""
+
+
+def mark_loops():
+    """Has every tile say in its assembly where a loop over K ends, and how much of K a turn takes.
+
+    A compiler may schedule around an asm statement differently: never for what ships.
+    """
+    ENV.globals["mark"] = lambda k: f'asm volatile("# octet loop {k}");'
+
+
+ENV.globals.update(
+    numbered=numbered, accumulator_sets=accumulator_sets, operands=operands, mark=mark
+)
 
 
 class Refused(Exception):

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "src/amx.h"
+#include "src/default_allocator.h"
 
 namespace octet {
 
@@ -36,14 +37,6 @@ void release(const octet_context& c, void* p, size_t bytes) {
 void retain(const octet_context* c) { c->refs.fetch_add(1, std::memory_order_relaxed); }
 
 namespace {
-
-void* default_alloc(void*, size_t bytes, size_t align) {
-  void* p = nullptr;
-  return posix_memalign(&p, align, bytes) ? nullptr : p;
-}
-void default_free(void*, void* p, size_t) { free(p); }
-
-const octet_allocator kDefaultAllocator = {nullptr, default_alloc, default_free};
 
 const char kIsaNames[] =
     "\"scalar\", \"avx2\", \"avxvnni\", \"avx512bw\", \"avx512vnni\", \"amx\", \"neon\", "

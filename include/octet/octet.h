@@ -245,7 +245,7 @@ enum {
 
 typedef struct octet_context_desc {
   uint32_t struct_size, flags;      /* OCTET_READ_ENV, OCTET_ALLOW_SLOW, OCTET_NO_AMX */
-  const octet_allocator* allocator; /* NULL: malloc and free of the C library */
+  const octet_allocator* allocator; /* NULL: the C library's memory */
   octet_log log;                    /* NULL: silent. Called at create only */
   void* log_user;
   const char* max_isa; /* cap by name: "scalar", "avx2", "avxvnni", "avx512bw", "avx512vnni", "amx",
@@ -403,6 +403,26 @@ typedef struct octet_gemm_desc {
   float lo, hi;
   int32_t numerics;
 } octet_gemm_desc;
+
+/* A normalization; in this release only what octet_fold_batchnorm reads. */
+typedef struct octet_norm_desc {
+  uint32_t struct_size, flags;      /* flags: 0 */
+  const octet_tensor *gamma, *beta; /* [channels] F32; NULL: all 1, all 0 */
+  const octet_tensor *mean, *var;   /* [channels] F32; var >= 0 */
+  octet_qtype in, out;              /* all 0 */
+  int32_t kind;                     /* OCTET_NORM_BATCH */
+  int32_t axis;   /* the weights' dim of output channels: 0, or 1 for a transposed convolution */
+  int32_t groups; /* 0: 1. More with axis 1 only: channel g * dims[1] + j is index j of that dim in
+                     the g-th part of dims[0] */
+  float eps;      /* added to var; 0: 1e-5 */
+} octet_norm_desc;
+enum {
+  OCTET_NORM_SOFTMAX = 0, /* all but BATCH are not in this release */
+  OCTET_NORM_LAYER,
+  OCTET_NORM_RMS,
+  OCTET_NORM_GROUP,
+  OCTET_NORM_BATCH
+};
 
 /* ---- the library ---- */
 
@@ -595,6 +615,18 @@ OCTET_API octet_status octet_fake_quant(const octet_context* c, const octet_tens
 OCTET_API octet_status octet_fake_quant_backward(const octet_context* c, const octet_tensor* dy,
                                                  const uint8_t* mask, const octet_tensor* dx,
                                                  const octet_exec* e, octet_error* err);
+
+/* ---- folding ---- */
+
+/* Lets a layer take over the batch normalization behind it: with r = 1 / sqrt(var + eps),
+ * w' = w * (gamma * r) and b' = (b - mean) * r * gamma + beta for each output channel, in binary32,
+ * in place. weight: F32 of rank 2 to 6, any strides, for linear [N,K] and convolution in any order
+ * of dims that begins with the output channels (axis 0), or [I,O,...] (axis 1). bias: F32
+ * [channels], zeros where the layer has none. Needs no context; weight and bias need exclusive
+ * access. NOT_FINITE: an input, or a result, that is not finite; nothing is written. ARGUMENT:
+ * shapes that do not fit, a negative variance, overlaps. */
+OCTET_API octet_status octet_fold_batchnorm(const octet_norm_desc* bn, const octet_tensor* weight,
+                                            const octet_tensor* bias, octet_error* err);
 
 /* ---- helpers for C ---- */
 

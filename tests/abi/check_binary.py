@@ -15,7 +15,7 @@ NEEDED = re.compile(r"lib[cm]\.(so\.6|musl-\w+\.so\.1)|ld-linux[-\w]*\.so\.\d")
 # Everything that the library takes from libc and libm, and from the memory of its loader.
 IMPORTS = {
     *("memcpy", "memmove", "memset", "memcmp", "strcmp", "strncmp", "strlen", "strcpy", "strncpy"),
-    *("posix_memalign", "free"),  # the default allocator
+    *("posix_memalign", "free", "mmap", "mmap64", "munmap", "madvise"),  # the default allocator
     *("getenv", "stderr", "fputs", "fputc", "fwrite"),  # OCTET_READ_ENV, at create only
     *("rint", "rintf", "frexp", "ldexp", "getauxval"),
     *("__stack_chk_fail", "__memcpy_chk", "__memset_chk", "__strcpy_chk", "__strncpy_chk"),

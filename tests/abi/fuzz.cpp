@@ -113,6 +113,7 @@ class Fuzz {
   void fake();
   void observers();
   void choose();
+  void fold();
 
   Random random_{20};
   std::vector<unsigned char> arena_, before_;
@@ -546,10 +547,33 @@ void Fuzz::choose() {
   });
 }
 
+void Fuzz::fold() {
+  workspace_in_arena_ = false;
+  const std::vector<int64_t> dims = shape();
+  const octet_tensor weight = tensor(OCTET_F32, dims);
+  octet_norm_desc d = grown<octet_norm_desc>();
+  d.kind = mostly(int32_t{OCTET_NORM_BATCH});
+  d.axis = mostly(static_cast<int32_t>(random_.below(2)));
+  d.groups = mostly(int32_t{0});
+  d.eps = mostly_float(1e-3f);
+  const int64_t channels =
+      dims.empty() ? 1 : dims[std::min<size_t>(dims.size() - 1, random_.below(2))];
+  const octet_tensor bias = tensor(OCTET_F32, {channels}), gamma = tensor(OCTET_F32, {channels}),
+                     beta = tensor(OCTET_F32, {channels}), mean = tensor(OCTET_F32, {channels}),
+                     var = tensor(OCTET_F32, {channels});
+  d.gamma = one_in(3) ? nullptr : &gamma;
+  d.beta = one_in(3) ? nullptr : &beta;
+  d.mean = one_in(30) ? nullptr : &mean;
+  d.var = one_in(30) ? nullptr : &var;
+  check("fold_batchnorm",
+        [&](octet_error* err) { return octet_fold_batchnorm(&d, &weight, &bias, err); });
+}
+
 void Fuzz::step() {
   void (Fuzz::* const all[])() = {&Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,     &Fuzz::verbs,
                                   &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,      &Fuzz::elements,
-                                  &Fuzz::elements, &Fuzz::fake, &Fuzz::observers, &Fuzz::choose};
+                                  &Fuzz::elements, &Fuzz::fake, &Fuzz::observers, &Fuzz::choose,
+                                  &Fuzz::fold};
   qs_ = 0;
   (this->*all[random_.below(std::size(all))])();
 }
@@ -567,5 +591,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 27 ? 0 : 1;
+  return fuzz.accepted().size() == 28 ? 0 : 1;
 }

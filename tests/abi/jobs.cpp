@@ -374,6 +374,38 @@ Job choose_job(int32_t chooser) {
   return job;
 }
 
+Job fold_job() {
+  constexpr int64_t kO = 9, kI = 31;
+  struct Fold {
+    std::vector<float> w, params;
+    octet_tensor gamma, beta, mean, var;
+    octet_norm_desc desc = sized<octet_norm_desc>();
+  };
+  auto f = std::make_shared<Fold>();
+  for (int64_t i = 0; i < kO * (kI + 1); ++i)
+    f->w.push_back((static_cast<float>(i % 29) - 14.3f) * 1e-3f);
+  for (int64_t i = 0; i < 4 * kO; ++i)
+    f->params.push_back(0.1f + 1e-38f * static_cast<float>(i) + static_cast<float>(i % 7));
+  octet_tensor* const parts[] = {&f->gamma, &f->beta, &f->mean, &f->var};
+  for (int i = 0; i < 4; ++i) *parts[i] = octet_vec(OCTET_F32, f->params.data() + i * kO, kO);
+  f->desc.kind = OCTET_NORM_BATCH;
+  f->desc.gamma = &f->gamma;
+  f->desc.beta = &f->beta;
+  f->desc.mean = &f->mean;
+  f->desc.var = &f->var;
+  Job job;
+  job.name = "fold_batchnorm";
+  job.out = std::make_shared<Guarded>(f->w.size() * sizeof(float));
+  float* to = job.out->as<float>();
+  job.run = [f, to](const octet_exec*, octet_error* err) {
+    std::copy(f->w.begin(), f->w.end(), to);  // folding works in place
+    const octet_tensor weight = octet_mat(OCTET_F32, to, kO, kI),
+                       bias = octet_vec(OCTET_F32, to + kO * kI, kO);
+    return octet_fold_batchnorm(&f->desc, &weight, &bias, err);
+  };
+  return job;
+}
+
 Job pack_job(const octet_context* c, bool affine) {
   constexpr int64_t kN = 83, kK = 131;
   struct Pack {
@@ -437,6 +469,7 @@ std::vector<Job> other_jobs(const octet_context* c) {
   jobs.push_back(observer_job(c, true));
   for (int32_t chooser = OCTET_CHOOSE_OCTET; chooser <= OCTET_CHOOSE_ONNX; ++chooser)
     jobs.push_back(choose_job(chooser));
+  jobs.push_back(fold_job());
   jobs.push_back(pack_job(c, false));
   jobs.push_back(pack_job(c, true));
   return jobs;

@@ -2,8 +2,14 @@
 //
 // The caller's allocator: every allocation of every create fails once, and nothing happens but
 // OCTET_ERR_MEMORY; what was given comes back with the same size; a second try succeeds.
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstdlib>
+#include <fstream>
 #include <map>
+#include <string>
 
 #include "world.h"
 
@@ -194,6 +200,64 @@ TEST_F(FailingAllocator, RefusedCreatesKeepNothing) {
             OCTET_ERR_CORRUPT);
   EXPECT_EQ(a_.live(), live);
 }
+
+#if defined(__linux__)
+
+// The flags that Linux shows for the mapping of p, "" if it shows none.
+std::string mapping_flags(const void* p) {
+  std::ifstream maps("/proc/self/smaps");
+  const uintptr_t at = reinterpret_cast<uintptr_t>(p);
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long first, last;
+    if (std::sscanf(line.c_str(), "%llx-%llx ", &first, &last) == 2)
+      here = at >= first && at < last;
+    else if (here && line.rfind("VmFlags:", 0) == 0)
+      return line;
+  }
+  return "";
+}
+
+bool is_mapped(const void* p) {
+  // Linux answers ENOMEM for a page that is not there.
+  return msync(const_cast<void*>(p), 1, MS_ASYNC) == 0;
+}
+
+// Large weights in the library's own memory: aligned for huge pages, advised, and gone with their
+// last handle. That of a caller is only ever asked for 64 bytes (Allocator).
+TEST(DefaultAllocator, LargeWeightsMayHaveHugePages) {
+  constexpr size_t kHuge = size_t{2} << 20;
+  const Context context = make_context();
+  const std::vector<int8_t> values(size_t{2048} * 1100, 3);
+  const float scale = 1;
+  octet_qparams q = {};
+  q.count = 1;
+  q.scale = &scale;
+  octet_tensor source = octet_mat(OCTET_S8, values.data(), 2048, 1100);
+  source.q = &q;
+  octet_weights_desc desc = {};
+  desc.struct_size = sizeof desc;
+  desc.source = &source;
+  Weights weights = make_weights(context.get(), desc);
+  const void* data;
+  size_t bytes;
+  ASSERT_EQ(octet_weights_blob(weights.get(), &data, &bytes, nullptr), OCTET_OK);
+  ASSERT_GE(bytes, kHuge);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % kHuge, 0u);
+  const std::string flags = mapping_flags(data);
+  const bool shown =
+      !flags.empty() && std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled").good();
+  if (shown) {
+    EXPECT_NE(flags.find(" hg"), std::string::npos) << flags;
+  }
+  const char* const last = static_cast<const char*>(data) + kHuge;
+  EXPECT_TRUE(is_mapped(last));
+  weights.reset();
+  EXPECT_FALSE(is_mapped(data));
+  EXPECT_FALSE(is_mapped(last));
+}
+
+#endif
 
 }  // namespace
 }  // namespace contract

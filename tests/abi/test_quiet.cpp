@@ -83,6 +83,7 @@ VISIBLE void free(void* p) {
 FORWARD(void*, mmap, (void* p, size_t n, int prot, int flags, int fd, off_t at),
         (p, n, prot, flags, fd, at))
 FORWARD(int, munmap, (void* p, size_t n), (p, n))
+FORWARD(int, madvise, (void* p, size_t n, int advice), (p, n, advice))
 FORWARD(int, mprotect, (void* p, size_t n, int prot), (p, n, prot))
 FORWARD(int, open, (const char* path, int flags, ...), (path, flags))
 FORWARD(FILE*, fopen, (const char* path, const char* mode), (path, mode))

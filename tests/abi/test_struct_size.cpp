@@ -112,6 +112,19 @@ TEST_F(WorldTest, FakeQuantizerOfEveryAge) {
       });
 }
 
+TEST(Sizes, NormDescOfEveryAge) {
+  float w[] = {1, 2, 3, 4}, bias[] = {0, 0}, ones[] = {1, 1};
+  const octet_tensor weight = octet_mat(OCTET_F32, w, 2, 2), b = octet_vec(OCTET_F32, bias, 2),
+                     channels = octet_vec(OCTET_F32, ones, 2);
+  octet_norm_desc d = sized<octet_norm_desc>();
+  d.kind = OCTET_NORM_BATCH;
+  d.mean = d.var = &channels;
+  check_sizes<octet_norm_desc>("octet_norm_desc", d,
+                               [&](const octet_norm_desc* norm, octet_error* err) {
+                                 return octet_fold_batchnorm(norm, &weight, &b, err);
+                               });
+}
+
 // Filled structs: nothing behind what this library knows is written.
 template <class T>
 void check_filled(const char* name, const std::function<octet_status(T*, octet_error*)>& call) {

@@ -9,6 +9,7 @@ Python, in .venv-peers and in the system's; where none has it those tests are sk
 needs nothing. Output is TAP.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -19,7 +20,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from program import octet_json, options, run
+from program import octet_json, options
+from program import run as run_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = ROOT / "bench" / "peers" / "driver.py"
@@ -240,7 +242,7 @@ class Installer(unittest.TestCase):
 
 def main() -> int:
     options.program = os.path.abspath(sys.argv[1])
-    return run(__name__)
+    return run_tests(__name__)
 
 
 if __name__ == "__main__":
