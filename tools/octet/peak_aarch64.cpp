@@ -31,7 +31,7 @@ void neon(size_t n) {
 // sdot: 16 multiply-adds each, 16 accumulators.
 void neondot(size_t n) {
   asm volatile(
-      ".arch_extension dotprod\n"
+      ".arch armv8.2-a+dotprod\n"
       "movi v30.16b, #0x5a\n"
       "movi v31.16b, #0x3c\n"
       "1:\n"
@@ -40,6 +40,7 @@ void neondot(size_t n) {
       ".endr\n"
       "subs %0, %0, #1\n"
       "b.ne 1b\n"
+      ".arch armv8-a\n"
       : "+r"(n)
       :
       : OCTET_CLOBBERS);
@@ -48,7 +49,7 @@ void neondot(size_t n) {
 // smmla: 32 multiply-adds each, 16 accumulators.
 void neoni8mm(size_t n) {
   asm volatile(
-      ".arch_extension i8mm\n"
+      ".arch armv8.2-a+i8mm\n"
       "movi v30.16b, #0x5a\n"
       "movi v31.16b, #0x3c\n"
       "1:\n"
@@ -57,6 +58,7 @@ void neoni8mm(size_t n) {
       ".endr\n"
       "subs %0, %0, #1\n"
       "b.ne 1b\n"
+      ".arch armv8-a\n"
       : "+r"(n)
       :
       : OCTET_CLOBBERS);

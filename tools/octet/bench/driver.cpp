@@ -32,7 +32,7 @@ constexpr int kPatienceSeconds = 600;  // for one answer; graph compilers take t
 // The child process and its pipes.
 class Child {
  public:
-  explicit Child(const std::vector<std::string>& command) {
+  explicit Child(const std::vector<std::string>& command) : program_(command[0]) {
     int to[2], from[2];
     if (pipe2(to, O_CLOEXEC) != 0) throw std::runtime_error("No pipe could be made.");
     if (pipe2(from, O_CLOEXEC) != 0) {
@@ -56,7 +56,7 @@ class Child {
     out_ = from[0];
     if (failed) {
       pid_ = -1;
-      lost_ = command[0] + " does not start: " + std::strerror(failed) + ".";
+      lost_ = program_ + " does not start: " + std::strerror(failed) + ".";
     }
   }
 
@@ -130,7 +130,7 @@ class Child {
         usleep(10000);
       }
     }
-    lost_ = "Its driver " + how + " in the middle.";
+    lost_ = "Its driver, " + program_ + ", " + how + " in the middle.";
   }
 
   // Its input is closed, which ends a driver that waits; one that hangs is killed.
@@ -145,7 +145,7 @@ class Child {
 
   pid_t pid_ = -1;
   int in_ = -1, out_ = -1;
-  std::string buffer_, lost_;
+  std::string program_, buffer_, lost_;
 };
 
 std::string word(const json& object, const char* key) {

@@ -49,8 +49,9 @@ Bound bound_of(const Shape& shape, const Granule& granule, double peak, const Tr
   };
   std::array<Matrix, 3> matrices = {
       {{traffic.weights, true}, {traffic.in, false}, {traffic.out, false}}};
-  std::stable_sort(matrices.begin(), matrices.end(),
-                   [](const Matrix& a, const Matrix& b) { return a.bytes < b.bytes; });
+  std::sort(matrices.begin(), matrices.end(), [](const Matrix& a, const Matrix& b) {
+    return a.bytes != b.bytes ? a.bytes < b.bytes : a.weights && !b.weights;
+  });
   int64_t together = 0;
   for (const Matrix& matrix : matrices) {
     Level level = Level::kDram;
