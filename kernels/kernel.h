@@ -102,7 +102,9 @@ struct Block {
   int32_t m, n;           // at least 1
   int32_t row0, col0;     // indices into the arrays of finish
   int32_t columns_outer;  // what stays in the caches: 0 rows of A, while B streams; 1 a panel of B
-  const Finish* finish;   // never null
+  int32_t
+      prefetch;  // with columns_outer: B is beyond L2, so fetch the next columns' panels into it
+  const Finish* finish;  // never null
 };
 typedef void BlockFn(const Block*);
 

@@ -17,6 +17,7 @@ constexpr int64_t kSpan = 512;              // activations handled at a time on 
 constexpr int64_t kRangeSpan = 16384;       // elements of one min/max task
 constexpr int64_t kChunkBytes = 2 << 20;    // prepared activations at a time: about an L2
 constexpr int64_t kChunkStep = 168;         // a multiple of the mr of every tile
+constexpr int64_t kBlockChunkStep = 64;     // and of that of every block
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -158,7 +159,10 @@ void prepare_row(Chunk& c, int64_t i) {
       run.x = x;
       run.y = to;
       run.n = k;
-      (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
+      if (l.form == OCTET_S16 || l.shift)
+        (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
+      else
+        memcpy(to, x, k);
     }
     if (sums)
       sum = static_cast<uint32_t>(l.rowsum(x, k)) +
@@ -232,6 +236,7 @@ void cover_block(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1
   b.n = static_cast<int32_t>(n1 - n0);
   b.col0 = static_cast<int32_t>(n0);
   b.columns_outer = c.plan.columns_outer;
+  b.prefetch = c.plan.prefetch;
   b.finish = c.finish;
   const int64_t rest = &edge == &full ? 0 : (m1 - m0) % full.mr;
   const auto run = [&](const Row& row, int64_t from, int64_t to) {
@@ -451,12 +456,12 @@ octet_status run_prepared(octet_error* err, const octet_context& ctx, const Line
   Chunk c(l, s);
   c.pitch_x = call.pitch_x;
   c.pitch_y = call.pitch_y;
-  const int64_t chunk = chunk_rows(l, total);
   // Planned once, for all rows as octet_op_plan does, however memory groups them: its candidates
   // are the ones that run, and an impossible exec.plan or forced kernel is refused before anything
   // is written.
   c.planned_m = total;
   OCTET_TRY(select_gemm(err, ctx, l.table, c.planned_m, exec.e.max_threads, exec.e.plan, &c.plan));
+  const int64_t chunk = rows_at_a_time(ctx, l, total, exec.e.max_threads, c.plan);
   c.per_row = l.input == Input::kDynamicRow || (l.input == Input::kCall && call.q->count != 1);
   Columns columns = {};
   if (l.input == Input::kStatic) {
@@ -502,14 +507,22 @@ void size_chunks(Linear* l) {
   const int64_t k4 = (l->w.k + 3) / 4 * 4;
   l->prepared_pitch = (k4 * (l->form == OCTET_S16 ? 2 : 1) + 63) / 64 * 64;
   if (l->prepared_pitch % 4096 == 0) l->prepared_pitch += 64;
-  const int64_t steps = kChunkBytes / l->prepared_pitch / kChunkStep;
-  l->chunk = (steps ? steps : 1) * kChunkStep;
+  const int64_t step = has_blocks(l->table) ? kBlockChunkStep : kChunkStep;
+  const int64_t steps = kChunkBytes / l->prepared_pitch / step;
+  l->chunk = (steps ? steps : 1) * step;
 }
 
 Finish fixed_finish(const Linear& l) {
   Finish f = output_finish(l);
   set_columns(&f, *l.fixed);
   return f;
+}
+
+int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, int32_t threads,
+                       const GemmPlan& plan) {
+  const int64_t chunk = chunk_rows(l, rows);
+  if (threads > 1 || !l.packs_a()) return chunk;
+  return min64(chunk, hot_rows(ctx, l.prepared_pitch, *plan.main));
 }
 
 size_t linear_workspace(const Linear& l, int64_t rows) {

@@ -151,15 +151,28 @@ struct Shape {
   int64_t m, n, k;
 };
 
-const char* bound_of(const Shape& s) {
-  const double macs =
-      static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
-  const double bytes = static_cast<double>(s.m) * static_cast<double>(s.k) +
-                       static_cast<double>(s.n) * static_cast<double>(s.k);
-  if (macs < 4096) return "call overhead";
-  if (s.m < 8 && macs < bytes * 8) return "bandwidth of the weights";
-  if (s.k <= 64) return "epilogue";
-  return "compute";
+// What the cost model sees as the limit: cycles of the dots at the pace of the best tile, cycles to
+// read the weights from the cache that holds them, and what each tile costs besides.
+const char* bound_of(const octet_context& c, const GemmTable& t, const GemmPlan& plan,
+                     const Shape& s) {
+  const double n = static_cast<double>(s.n), k = static_cast<double>(s.k),
+               products = static_cast<double>(s.m) * n * k;
+  double pace = 0;  // products in a cycle
+  for (int32_t i = 0; i < t.count; ++i) {
+    const Row& r = *t.rows[i];
+    const double of_row = 4.0 * r.mr * r.nr / static_cast<double>(r.cycles_k4);
+    if (of_row > pace) pace = of_row;
+  }
+  const Row& r = *plan.main;
+  const double tiles = static_cast<double>((s.m + r.mr - 1) / r.mr * ((s.n + r.nr - 1) / r.nr));
+  const double dots = products / pace, fixed = tiles * static_cast<double>(r.cycles_fixed);
+  // Bytes in a cycle that one core reads from L2, L3 and memory, about.
+  const bool in_l2 = n * k * 2 <= static_cast<double>(c.cpu.l2),
+             in_l3 = n * k * 2 <= static_cast<double>(c.cpu.l3);
+  const double weights = n * k / (in_l2 ? 32 : in_l3 ? 8 : 4);
+  if (dots + fixed < 200) return "call overhead";
+  if (weights > dots && weights > fixed) return "bandwidth of the weights";
+  return fixed > dots ? "epilogue" : "compute";
 }
 
 struct Planned {
@@ -195,7 +208,7 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   if (l.packs_a()) r.flags |= OCTET_PLAN_PACKS_A;
   r.kernel = row.name;
   r.isa = isa_name(row.isa);
-  r.bound = bound_of(p.shape);
+  r.bound = bound_of(c, l.table, p.gemm, p.shape);
   r.candidates = count_candidates(l.table, p.shape.m);
   r.why = e.e.plan                ? "octet_exec.plan asks for it"
           : l.table.forced        ? "forced by the context"
@@ -205,7 +218,8 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   r.mr = row.mr;
   r.nr = row.nr;
   r.kr = row.kr;
-  r.mc = static_cast<int32_t>(p.gemm.mc);
+  const int64_t rows = rows_at_a_time(c, l, p.shape.m, e.e.max_threads, p.gemm);
+  r.mc = static_cast<int32_t>(p.gemm.mc < rows ? p.gemm.mc : rows);
   r.nc = static_cast<int32_t>(p.gemm.nc);
   r.kc = static_cast<int32_t>(l.w.k);
   *out = p;

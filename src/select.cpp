@@ -155,28 +155,43 @@ int32_t best_candidate(const GemmTable& t, int64_t m, int32_t choice, int32_t* f
 
 int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// Tasks: a block of A that stays in half of L2 while every panel of B passes by; enough of them for
-// the threads.
+int64_t l2_bytes(const octet_context& c) {
+  return static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
+}
+
+// A block of AMX shares L2 with panels of B that are fetched ahead.
+int64_t l2_for_a(const octet_context& c, const Row& main) {
+  return l2_bytes(c) / (is_block(main) ? 4 : 2);
+}
+
+constexpr int64_t kTasks = 4, kMoreTasks = 16;     // for each thread; more of them if large
+constexpr int64_t kLargeTask = int64_t{24} << 20;  // products: 100 us and more
+
+// Tasks: a block of A that stays in its part of L2 while every panel of B passes by; enough of them
+// for the threads, so that the last to end keeps the others waiting for little.
 void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads, GemmPlan* plan) {
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
   plan->nc = t.n;
   plan->mc = m;
-  plan->columns_outer = false;
-  // A block's walk: while B streams by, mr rows of A stay in L1; they should fit, and B into L2.
-  const auto bytes = [](size_t cache, size_t usual) {
-    return static_cast<int64_t>(cache ? cache : usual);
-  };
-  const int64_t l2 = bytes(c.cpu.l2, 512 << 10);
-  if (is_block(*plan->main))
-    plan->columns_outer = mr * t.k > bytes(c.cpu.l1d, 32 << 10) / 3 * 2 || t.n * t.k > l2 / 4 * 3;
+  plan->columns_outer = plan->prefetch = false;
+  const int64_t l2 = l2_bytes(c);
+  if (is_block(*plan->main)) {
+    // While B streams by, mr rows of A stay in L1; they should fit, and B into L2.
+    const int64_t l1 = static_cast<int64_t>(c.cpu.l1d ? c.cpu.l1d : 32 << 10);
+    plan->prefetch = t.n * t.k > l2 / 4 * 3;
+    plan->columns_outer = mr * t.k > l1 / 3 * 2 || plan->prefetch;
+  }
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
-  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2 / 2)) return;  // one task
-  int64_t mc = l2 / 2 / row_bytes / mr * mr;
-  if (mc < 4 * mr) mc = 4 * mr;
+  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2_for_a(c, *plan->main))) return;
+  int64_t mc = hot_rows(c, row_bytes, *plan->main);
   if (mc > round_up(m, mr)) mc = round_up(m, mr);
   int64_t nc = round_up(t.n, nr);
-  const int64_t wanted = threads > 1 ? 4 * int64_t{threads} : 1;
-  while ((m + mc - 1) / mc * ((t.n + nc - 1) / nc) < wanted) {
+  const auto too_few = [&] {
+    const int64_t tasks = ceil_div(m, mc) * ceil_div(t.n, nc);
+    return tasks < kTasks * threads ||
+           (tasks < kMoreTasks * threads && mc * nc > kLargeTask / (t.k + 1));
+  };
+  while (threads > 1 && too_few()) {
     // Halve the longer side; stop when a task is one tile.
     if (nc > nr && (nc >= mc || mc <= mr))
       nc = round_up((nc + 1) / 2, nr);
@@ -334,6 +349,17 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
   for (int32_t i = 0; i < table.count; ++i)
     if (table.rows[i] == main) build(table, i, m, plan);
   cut(c, table, m, threads, plan);
+}
+
+bool has_blocks(const GemmTable& table) {
+  for (int32_t i = 0; i < table.count; ++i)
+    if (is_block(*table.rows[i])) return true;
+  return false;
+}
+
+int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main) {
+  const int64_t rows = l2_for_a(c, main) / pitch / main.mr * main.mr;
+  return rows < 4 * main.mr ? 4 * main.mr : rows;
 }
 
 int32_t count_candidates(const GemmTable& table, int64_t m) {

@@ -70,4 +70,5 @@ class OrtPeer(Peer):
         binding.bind_ortvalue_input("x", bound_x)
         binding.bind_ortvalue_output("y", bound_y)
         call = partial(session._sess.run_with_iobinding, binding._iobinding, None)
-        return Prepared(call, bound_y.numpy, node, (session, binding, bound_x, bound_y, x, out))
+        note = f"{node}, quantized per tensor" if form == "dynamic" else node
+        return Prepared(call, bound_y.numpy, note, (session, binding, bound_x, bound_y, x, out))

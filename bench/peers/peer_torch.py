@@ -90,7 +90,9 @@ class TorchPeer(Peer):
         call = build[form](layer)
         if form == "u8":
             return Prepared(call, lambda: call().int_repr().numpy())
-        return Prepared(call, lambda: call().numpy())
+        return Prepared(
+            call, lambda: call().numpy(), "quantized per tensor" if form == "dynamic" else ""
+        )
 
     def _weights(self, layer: Layer) -> torch.Tensor:
         return torch._make_per_channel_quantized_tensor(
@@ -172,7 +174,7 @@ class ZentorchPeer(Peer):
         kind = torch.uint8 if form == "u8" else torch.float32
         out = torch.empty(layer.m, layer.n, dtype=kind)
         call = getattr(self, f"_{form}")(layer, out)
-        return Prepared(call, out.numpy)
+        return Prepared(call, out.numpy, "quantized per row" if form == "dynamic" else "")
 
     def _qlinear(self, layer: Layer, out: torch.Tensor, scale, zero):
         pack = self.ops.zentorch_weight_prepack_for_dynamic_qlinear

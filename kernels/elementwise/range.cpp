@@ -10,14 +10,9 @@ HWY_BEFORE_NAMESPACE();
 namespace octet {
 namespace {
 
-inline auto finite_lanes(Floats v) {
-  const Ints magnitude = hn::And(hn::BitCast(kInt, v), hn::Set(kInt, 0x7FFFFFFF));
-  return hn::Lt(magnitude, hn::Set(kInt, 0x7F800000));
-}
-inline auto nan_lanes(Floats v) {
-  const Ints magnitude = hn::And(hn::BitCast(kInt, v), hn::Set(kInt, 0x7FFFFFFF));
-  return hn::Gt(magnitude, hn::Set(kInt, 0x7F800000));
-}
+inline Ints magnitude(Floats v) { return hn::And(hn::BitCast(kInt, v), hn::Set(kInt, 0x7FFFFFFF)); }
+inline auto finite_lanes(Floats v) { return hn::Lt(magnitude(v), hn::Set(kInt, 0x7F800000)); }
+inline auto nan_lanes(Floats v) { return hn::Gt(magnitude(v), hn::Set(kInt, 0x7F800000)); }
 inline Floats low_end() { return hn::Set(kFloat, -__builtin_inff()); }
 inline Floats high_end() { return hn::Set(kFloat, __builtin_inff()); }
 
@@ -30,6 +25,20 @@ inline void join(Range* r, float min, float max) {
 // Lanes of min and max, with NaN and infinities counted in *r.
 struct Extremes {
   Floats min = high_end(), max = low_end();
+
+  // Four vectors, which are looked at one by one only if one of them is not finite.
+  void add4(const float* x, Range* r) {
+    const Floats a = hn::LoadU(kFloat, x), b = hn::LoadU(kFloat, x + kLanes);
+    const Floats c = hn::LoadU(kFloat, x + 2 * kLanes), d = hn::LoadU(kFloat, x + 3 * kLanes);
+    const Ints largest =
+        hn::Max(hn::Max(magnitude(a), magnitude(b)), hn::Max(magnitude(c), magnitude(d)));
+    if (HWY_LIKELY(hn::AllTrue(kInt, hn::Lt(largest, hn::Set(kInt, 0x7F800000))))) {
+      min = hn::Min(min, hn::Min(hn::Min(a, b), hn::Min(c, d)));
+      max = hn::Max(max, hn::Max(hn::Max(a, b), hn::Max(c, d)));
+      return;
+    }
+    for (const Floats v : {a, b, c, d}) add(v, r);
+  }
 
   void add(Floats v, Range* r) {
     const auto finite = finite_lanes(v);
@@ -87,6 +96,7 @@ using namespace octet;
 OCTET_KERNEL void OCTET_ROW(minmax_f32_range)(const float* x, size_t n, Range* into) {
   Extremes e;
   size_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) e.add4(x + i, into);
   for (; i + kLanes <= n; i += kLanes) e.add(hn::LoadU(kFloat, x + i), into);
   narrow_columns(x + i, n - i, 1, 1, into);  // the rest, as a column of its own
   join(into, hn::GetLane(hn::MinOfLanes(kFloat, e.min)),
