@@ -52,6 +52,9 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
     "fixed": ("kFixed", "FixedFn"),
+    "poolmax": ("kPoolMax", "PoolFn"),
+    "poolavg": ("kPoolAvg", "PoolFn"),
+    "poolavgint": ("kPoolAvgInt", "PoolFn"),
 }
 SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),

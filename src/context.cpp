@@ -260,7 +260,8 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
           c->cpu.l3);
     static const char* const families[] = {"gemm",      "quantize",   "dequantize", "requantize",
                                            "fakequant", "ste",        "flip",       "widen",
-                                           "minmax",    "minmaxcols", "rowsum",     "fixed"};
+                                           "minmax",    "minmaxcols", "rowsum",     "fixed",
+                                           "poolmax",   "poolavg",    "poolavgint"};
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {
       const Row& r = octet_rows[i];

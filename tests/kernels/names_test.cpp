@@ -27,7 +27,10 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"minmax", kMinMax},
                                                      {"minmaxcols", kMinMaxCols},
                                                      {"rowsum", kRowSum},
-                                                     {"fixed", kFixed}};
+                                                     {"fixed", kFixed},
+                                                     {"poolmax", kPoolMax},
+                                                     {"poolavg", kPoolAvg},
+                                                     {"poolavgint", kPoolAvgInt}};
 
 const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"avx2", kIsaAvx2},
