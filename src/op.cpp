@@ -284,6 +284,7 @@ octet_status octet_linear_create(const octet_context* c, const octet_linear_desc
 octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_in,
                             octet_tensor* out, size_t n_out, octet_error* err) {
   OCTET_TRY(check_op(err, o));
+  if (o->kind) return o->kind->infer(err, *o, in, n_in, out, n_out);
   View x;
   OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
   if (!out || n_out != 1)
@@ -302,6 +303,7 @@ octet_status octet_op_workspace(const octet_op* o, const octet_tensor* in, size_
                                 const octet_exec* e, size_t* bytes, octet_error* err) {
   OCTET_TRY(check_op(err, o));
   if (!bytes) return fail(err, OCTET_ERR_ARGUMENT, "bytes is NULL; pass where the size goes.");
+  if (o->kind) return o->kind->workspace(err, *o, in, n_in, e, bytes);
   View x;
   Exec exec;
   OCTET_TRY(read_exec(err, e, &exec));
@@ -322,6 +324,7 @@ octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in
     run_small(o->linear, call.x, call.pitch_x, call.y, call.pitch_y, call.rows);
     return OCTET_OK;
   }
+  if (o->kind) return o->kind->run(err, *o, in, n_in, out, n_out, e);
   return run(*o, in, n_in, out, n_out, e, err);
 }
 
@@ -332,10 +335,16 @@ octet_status octet_op_plan(const octet_op* o, const octet_tensor* in, size_t n_i
   octet_plan given;
   OCTET_TRY(read_struct(err, "octet_plan", p, sizeof given, &given));
   const FpGuard guard;
-  Planned planned;
-  OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
-  planned.plan.struct_size = p->struct_size;
-  memcpy(p, &planned.plan, sizeof planned.plan);
+  octet_plan filled;
+  if (o->kind) {
+    OCTET_TRY(o->kind->plan(err, *o, in, n_in, e, &filled));
+  } else {
+    Planned planned;
+    OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
+    filled = planned.plan;
+  }
+  filled.struct_size = p->struct_size;
+  memcpy(p, &filled, sizeof filled);
   return OCTET_OK;
 }
 
@@ -344,6 +353,7 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
                                octet_error* err) {
   OCTET_TRY(check_op(err, o));
   const FpGuard guard;
+  if (o->kind) return o->kind->describe(err, *o, in, n_in, e, json, cap, need);
   Planned planned;
   OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
   const octet_plan& p = planned.plan;
