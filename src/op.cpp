@@ -358,6 +358,9 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
   OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
   const octet_plan& p = planned.plan;
   const Linear& l = o->linear;
+  GemmPlan modelled = {};  // plans of small calls are kept without their cycles
+  if (planned.gemm.main)
+    replan_gemm(*o->context, l.table, planned.shape.m, 1, planned.gemm.main, &modelled);
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
         "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"out\":\"%s\",\"m\":"
@@ -371,8 +374,9 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
         "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","
-        "\"why\":\"%s\",\"candidates\":%d,\"kernels\":[",
-        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates);
+        "\"why\":\"%s\",\"candidates\":%d,\"modelled_cycles\":%lld,\"kernels\":[",
+        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates,
+        static_cast<long long>(modelled.cycles));
     bool first = true;
     for (int w = 4; w > 0; --w) {
       const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];
