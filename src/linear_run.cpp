@@ -135,7 +135,8 @@ bool choose_finite(const Linear& l, const Range& r, float* scale, int32_t* zero)
   return false;
 }
 
-void prepare_row(Chunk& c, int64_t i) {
+// run: for rows that are rewritten as they are; x, y and n are set here.
+void prepare_row(Chunk& c, int64_t i, Run& run) {
   const Linear& l = c.l;
   const char* x = c.x + i * c.pitch_x;
   char* to = c.s.a + i * c.pitch_a;
@@ -155,7 +156,6 @@ void prepare_row(Chunk& c, int64_t i) {
     if (c.per_row) zero = c.call_zero ? c.call_zero[i] : 0;
     const size_t k = static_cast<size_t>(l.w.k);
     if (l.packs_a()) {
-      Run run = {};
       run.x = x;
       run.y = to;
       run.n = k;
@@ -176,7 +176,21 @@ void prepare_row(Chunk& c, int64_t i) {
 void prepare_task(void* arg, size_t task) {
   Chunk& c = *static_cast<Chunk*>(arg);
   const int64_t first = static_cast<int64_t>(task) * c.rows_per_task;
-  for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i);
+  Run run = {.x = c.x,  // every field by name, as of Tile in cover_tiles
+             .y = c.s.a,
+             .mask = nullptr,
+             .n = 0,
+             .in_scale = nullptr,
+             .in_zero = nullptr,
+             .out_inv = nullptr,
+             .out_scale = nullptr,
+             .out_zero = nullptr,
+             .in_step = 0,
+             .out_step = 0,
+             .qmin = 0,
+             .qmax = 0,
+             .divide = 0};
+  for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i, run);
 }
 
 // Where the rows of a tile begin.
@@ -339,7 +353,7 @@ void set_columns(Finish* f, const Columns& columns) {
 Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
                    const float* call_scale) {
   const WeightsView& w = l.w;
-  Finish f = output_finish(l);
+  Finish f = l.fixed_finish ? *l.fixed_finish : output_finish(l);
   if (c.per_row) {
     // The bias area of the weights is float zeros where there is no bias.
     f.ibias = c.s.zeros;
@@ -521,7 +535,8 @@ Finish fixed_finish(const Linear& l) {
 int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, int32_t threads,
                        const GemmPlan& plan) {
   const int64_t chunk = chunk_rows(l, rows);
-  if (threads > 1 || !l.packs_a()) return chunk;
+  // So few rows are always taken at once.
+  if (threads > 1 || !l.packs_a() || chunk <= 4 * plan.main->mr) return chunk;
   return min64(chunk, hot_rows(ctx, l.prepared_pitch, *plan.main));
 }
 
