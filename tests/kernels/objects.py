@@ -6,7 +6,8 @@
 
 No weak symbols: the linker keeps one copy of each for the whole program, perhaps the one with the
 newest instructions. No fused multiply-add in a tile: it has one rounding where the bits want two.
-No call in a tile but that of Finish.fixed, which is an indirect one, and in each the instruction that its instruction set is there for.
+No call in a tile but that of Finish.fixed, which is an indirect one, and in each the instruction
+that its instruction set is there for.
 """
 
 import re
