@@ -3,10 +3,10 @@
 """Writes the SIMD tiles and the kernel registry from kernels.toml.
 
 kernels.toml says which kernels exist, isa/<isa>.j2 what an instruction set can say (its vocabulary:
-load, dot, convert, narrow, store), templates/gemm.j2 what a tile does and templates/amx.j2 what
-AMX does with a whole block. A vocabulary may name a
-parent and then holds only what differs. Output depends on these files alone: the same input gives
-the same bytes.
+load, dot, convert, narrow, store), templates/gemm.j2 what a tile does, templates/gemmgroup.j2 what
+one of group-wise weights does, and templates/amx.j2 what AMX does with a whole block. A vocabulary
+may name a parent and then holds only what differs. Output depends on these files alone: the same
+input gives the same bytes.
 """
 
 import argparse
@@ -30,6 +30,7 @@ ENV = jinja2.Environment(
 # What the names of rows mean in Row: operand types, families, instruction sets. A GEMM's "q8" and
 # flip's "x8" are either byte type, "range" is a struct of its own and has no type.
 TYPES = {
+    "u4": "OCTET_U4",
     "u8": "OCTET_U8",
     "s8": "OCTET_S8",
     "s16": "OCTET_S16",
@@ -41,6 +42,7 @@ TYPES = {
 }
 FAMILIES = {  # name in rows: (Family, type of the function)
     "gemm": ("kGemm", "TileFn"),  # BlockFn in scope block
+    "gemmgroup": ("kGemmGroup", "GroupTileFn"),
     "quantize": ("kQuantize", "RunFn"),
     "dequantize": ("kDequantize", "RunFn"),
     "requantize": ("kRequantize", "RunFn"),
@@ -60,6 +62,7 @@ SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),
     "block": ("kScopeBlock", "BlockFn", "amx"),
 }
+TILES = ("gemm", "gemmgroup")  # families of tiles: a [[...]] table each, generated from a template
 ISAS = {
     "scalar": "kIsaScalar",
     "avx2": "kIsaAvx2",
@@ -147,6 +150,7 @@ class Kernel:
     cycles_k4: float = 0
     cycles_fixed: float = 0
     cycles_call: float = 0
+    cycles_group: float = 0
     kr: int = field(init=False)
     name: str = field(init=False)
 
@@ -154,6 +158,8 @@ class Kernel:
         self.words = self.words or self.isa
         if not self.mr:
             self.kr = 0
+        elif self.weight == "u4":
+            self.kr = 8  # 64 bytes of 16 columns
         else:
             self.kr = 4 if self.isa == "scalar" else vocabulary(self.words).kr
         tile = f"_{self.mr}x{self.nr}c{self.kr}" if self.mr else ""
@@ -169,7 +175,8 @@ class Kernel:
 
     @property
     def template(self) -> str:
-        return f"templates/{SCOPES[self.scope][2]}.j2"
+        name = SCOPES[self.scope][2] if self.family == "gemm" else self.family
+        return f"templates/{name}.j2"
 
     def row(self) -> str:
         """The initializer of its Row."""
@@ -180,6 +187,7 @@ class Kernel:
             f"{TYPES[self.in_type]}, {weight}, {TYPES[self.out_type]}, "
             f"{self.mr}, {self.nr}, {self.kr}, {form}, {SCOPES[self.scope][0]}, "
             f"{float(self.cycles_k4)}f, {float(self.cycles_fixed)}f, {float(self.cycles_call)}f, "
+            f"{float(self.cycles_group)}f, "
             f"reinterpret_cast<AnyFn*>({self.symbol})}}"
         )
 
@@ -188,11 +196,11 @@ def all_kernels() -> list[Kernel]:
     """Every kernel of kernels.toml, by instruction set in the order of ISAS, then as listed."""
     data = tomllib.loads((HERE / "kernels.toml").read_text())
     kernels = []
-    for entry in data["gemm"]:
-        for tile in entry["tiles"]:
+    for family, entry in ((f, e) for f in TILES for e in data[f]):
+        for weight, tile in ((w, t) for w in entry.get("weights", ["s8"]) for t in entry["tiles"]):
             tile |= {"rows": entry["rows"], "scope": entry.get("scope", "tile")}
             kernels += [
-                Kernel("gemm", entry["isa"], entry["act"], out, "s8", **tile)
+                Kernel(family, entry["isa"], entry["act"], out, weight, **tile)
                 for out in entry["outs"]
             ]
     for entry in data["elementwise"]:
@@ -223,7 +231,7 @@ def without_blank_lines(text: str) -> str:
 
 def gemm_source(isa: str) -> str:
     words = simd_vocabulary(isa)
-    tiles = [k for k in kernels_of(isa) if k.family == "gemm"]
+    tiles = [k for k in kernels_of(isa) if k.family in TILES]
     if not tiles:
         raise Refused(f"instruction set '{isa}' has no GEMM tiles in kernels.toml")
     bodies = [
@@ -248,8 +256,8 @@ def architecture(arch: str) -> list[tuple[str, list[str]]]:
     for isa in dict.fromkeys(k.isa for k in all_kernels() if k.isa != "scalar"):
         if vocabulary(isa).arch == arch:
             families = {k.family for k in kernels_of(isa)}
-            kinds = ["gemm"] if "gemm" in families else []
-            found.append((isa, kinds + (["elementwise"] if families - {"gemm"} else [])))
+            kinds = ["gemm"] if families & set(TILES) else []
+            found.append((isa, kinds + (["elementwise"] if families - set(TILES) else [])))
     return found
 
 

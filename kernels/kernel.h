@@ -97,9 +97,11 @@ struct Tile {
   const ptrdiff_t* tap;  // strided rows: [taps] byte offsets
   int32_t taps, kc;  // kc: elements of K in each tap. A is read for exactly kc elements (S16: for
                      // kc rounded up to 4, the padding being zeros); B for kc rounded up to 4
-  const int8_t* b;   // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t
-                     // * ceil(kc/4) * 64
-  ptrdiff_t panel;   // bytes from a 16-column panel to the next; all nr/16 panels exist
+  const int8_t*
+      b;  // canonical panels: [k/4][16 columns][4 k], 64-byte aligned; tap t starts at t
+          // * ceil(kc/4) * 64. Weight U4: [k/8][16 columns][4 bytes], where byte i holds
+          // k = i in its low and k = 4 + i in its high nibble; tap t at t * ceil(kc/8) * 64
+  ptrdiff_t panel;       // bytes from a 16-column panel to the next; all nr/16 panels exist
   const int32_t* init;   // partial sums of earlier K blocks, row-major; null: 0
   ptrdiff_t ldi;         // elements
   void* c;               // row i of C at c + i * ldc
@@ -129,6 +131,34 @@ struct Block {
   const Finish* finish;  // never null
 };
 typedef void BlockFn(const Block*);
+
+// One tile of group-wise weights: K falls into groups, each with scales of its own.
+// C[m,n] = finish(sum over groups g, ascending, of float(acc_g) * scale_g[j]), where
+//   acc_g = sum over the group's k of a * b + sum over its blocks of pair[i] . column pair[j]
+// in int32 modulo 2^32, and the sum in binary32 from +0 on, one rounding for each product and sum.
+// The dot products of pairs take the zero points out: a block is up to 128 k of a group, its column
+// pair (column sum, zero point), its row pair (-zero point, -(sum over the block of a - zero
+// point)). So short a block keeps both within int16. The finish is that of a scale per row, in this
+// order: f = f * s + fbias[j]; q8: f = f * inv_out.
+struct GroupTile {
+  const void* a;        // as in Tile; no tail: K is a multiple of 4, and of 8 with weight U4
+  const int32_t* rows;  // [mr] byte offsets from a; a row >= m repeats a valid one
+  int32_t kc, group;    // K, a multiple of group
+  const int8_t* b;      // panels of records, one for each group: its k as in Tile, then 64 bytes of
+                        // column pairs [16][2] int16 for each block, then its 16 scales
+  ptrdiff_t panel;      // bytes from a 16-column panel to the next; all nr/16 panels exist
+  const int32_t* pairs;  // [K/group * blocks][pitch] row pairs, the first of a pair in the low
+                         // half; those of rows row0 to row0 + mr are read
+  ptrdiff_t pitch;
+  float scale;  // s of every row where finish->row_scale is null
+  void* c;      // row i of C at c + i * ldc
+  ptrdiff_t ldc;
+  int32_t m, n;          // rows and columns to store: 1 <= m <= mr, 1 <= n <= nr
+  int32_t row0, col0;    // where the tile stands: indices into the arrays of finish
+  const Finish* finish;  // never null; of its columns fbias alone, no row_a and no row_b
+};
+typedef void GroupTileFn(const GroupTile*);
+constexpr int32_t kPairBlock = 128;  // k of one pair
 
 // Element-wise kernels work on one contiguous run of n elements. qparams: one for the run (step 0)
 // or one for each element (step 1: per channel along the innermost dim).
@@ -185,8 +215,10 @@ typedef void PoolFn(const Pool*);
 typedef void AnyFn(void);
 
 // Families and the type of their fn:
-//   gemm        TileFn    tiles; act U8, S8 or S16 (widened), weight S8, out: kOutQ8, F32, S32
+//   gemm        TileFn    tiles; act U8, S8 or S16 (widened), weight S8 or U4, out: kOutQ8, F32,
+//   S32
 //               BlockFn   where the row's scope is kScopeBlock
+//   gemmgroup   GroupTileFn  tiles; the same, out: kOutQ8, F32
 //   quantize    RunFn     f32 -> u8, s8
 //   dequantize  RunFn     u8, s8, s32 -> f32
 //   requantize  RunFn     u8, s8, s32 -> u8, s8
@@ -204,6 +236,7 @@ typedef void AnyFn(void);
 //   poolavgint  PoolFn    u8 -> u8, s8 -> s8
 enum Family : int32_t {
   kGemm,
+  kGemmGroup,
   kQuantize,
   kDequantize,
   kRequantize,
@@ -238,8 +271,9 @@ struct Row {
   int32_t mr, nr, kr;       // tiles only; kr: K that a step takes
   int32_t rows;             // tiles only: RowsForm
   int32_t scope;            // tiles only: Scope
-  // Tiles only: cost model, cycles for each 4 of K and for each tile, and for each call of a block.
-  float cycles_k4, cycles_fixed, cycles_call;
+  // Tiles only: cost model, cycles for each 4 of K and for each tile, for each call of a block, and
+  // for each group of K.
+  float cycles_k4, cycles_fixed, cycles_call, cycles_group;
   AnyFn* fn;
 };
 

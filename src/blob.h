@@ -11,7 +11,11 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed weights are rea
 
 constexpr char kBlobMagic[8] = {'O', 'C', 'T', 'E', 'T', 'W', '8', '\n'};
 constexpr uint16_t kBlobMajor = 1;
-enum { kBlobLayoutC16K4 = 1 };
+enum {
+  kBlobLayoutC16K4 = 1,   // bytes: panels of [k/4][16][4], side arrays
+  kBlobLayoutC16K8 = 2,   // 4 bits: panels of [k/8][16][4 bytes], side arrays
+  kBlobLayoutGroups = 3,  // panels of records, one for each group of K, bias
+};
 enum { kBlobMatrix = 1 };
 enum { kBlobHasZero = 1 };
 
@@ -27,10 +31,10 @@ struct BlobHeader {
   uint64_t n, k;
   // Frozen up to here.
   uint64_t panel_stride, panels, sums, scale, zero, bias;  // bytes; offsets from the start
-  uint32_t weight_type;  // S8 or U8, as given: what is stored is s8 (src/pack.h)
+  uint32_t weight_type;  // as given: what is stored is s8 or u4 (src/pack.h)
   uint32_t bias_type;
   uint32_t flags;  // kBlobHasZero: under the header's checksum, because kernels rely on it
-  uint32_t reserved;
+  uint32_t group;  // kBlobLayoutGroups: elements of K; else 0
 };
 static_assert(offsetof(BlobHeader, panel_stride) == 64 && sizeof(BlobHeader) == 128);
 

@@ -81,11 +81,11 @@ octet_status apply_force(octet_error* err, const char* source, const char* name,
 void choose_rows(octet_context* c) {
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& row = octet_rows[i];
-    if (row.family == kGemm || !(row.isa & c->isas)) continue;
+    if (row.mr || !(row.isa & c->isas)) continue;
     const Row*& slot = c->best[row.family][type_index(row.in)][type_index(row.out)];
     if (!slot || row.isa > slot->isa) slot = &row;
   }
-  if (c->forced && c->forced->family != kGemm)
+  if (c->forced && !c->forced->mr)
     c->best[c->forced->family][type_index(c->forced->in)][type_index(c->forced->out)] = c->forced;
 }
 
@@ -151,6 +151,8 @@ const char* type_tag(int32_t t) {
       return "u8";
     case OCTET_S8:
       return "s8";
+    case OCTET_U4:
+      return "u4";
     case OCTET_S32:
       return "s32";
     case OCTET_F32:
@@ -258,10 +260,11 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
     }
     t.add("],\"caches\":{\"l1d\":%zu,\"l2\":%zu,\"l3\":%zu},\"kernels\":[", c->cpu.l1d, c->cpu.l2,
           c->cpu.l3);
-    static const char* const families[] = {"gemm",      "quantize",   "dequantize", "requantize",
-                                           "fakequant", "ste",        "flip",       "widen",
-                                           "minmax",    "minmaxcols", "rowsum",     "fixed",
-                                           "poolmax",   "poolavg",    "poolavgint"};
+    static const char* const families[] = {"gemm",       "gemmgroup", "quantize",   "dequantize",
+                                           "requantize", "fakequant", "ste",        "flip",
+                                           "widen",      "minmax",    "minmaxcols", "rowsum",
+                                           "fixed",      "poolmax",   "poolavg",    "poolavgint"};
+    static_assert(sizeof families / sizeof *families == kFamilies);
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {
       const Row& r = octet_rows[i];

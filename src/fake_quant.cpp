@@ -50,7 +50,7 @@ octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise*
   if (unknown) return fail_flags(err, "q->flags", unknown, "OCTET_DIVIDE");
   if (q->group)
     return fail(err, OCTET_ERR_UNSUPPORTED,
-                "q->group is %lld; groups are not in this release: leave it 0.",
+                "q->group is %lld; only packed weights have groups: leave it 0.",
                 static_cast<long long>(q->group));
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,

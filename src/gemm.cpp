@@ -69,6 +69,11 @@ octet_status read_call(octet_error* err, const octet_context& c, const octet_gem
   GemmCall g = {};
   const uint32_t shape = shapes_only ? kShapeOnly : 0u;
   OCTET_TRY(read_tensor(err, "a", a, kQ8Types, shape, &g.a));
+  if (b && is_q4(b->type))
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "b.type is %s, but octet_gemm takes U8 or S8; pack 4-bit weights with "
+                "octet_weights_create.",
+                type_name(b->type));
   OCTET_TRY(read_tensor(err, "b", b, kQ8Types, shape | kAnyStrides, &g.b.source));
   OCTET_TRY(read_tensor(err, "y", y, kQ8Types | type_bit(OCTET_F32) | type_bit(OCTET_S32),
                         shape | kOutput, &g.y));
@@ -125,7 +130,7 @@ octet_status read_call(octet_error* err, const octet_context& c, const octet_gem
     if (g.linear.lo < qmin) g.linear.lo = qmin;
     if (g.linear.hi > qmax) g.linear.hi = qmax;
   }
-  g.layout = blob_layout(g.b.n, g.b.k);
+  g.layout = g.b.layout();
   *out = g;
   return OCTET_OK;
 }

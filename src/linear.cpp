@@ -166,6 +166,7 @@ octet_status check_numerics(octet_error* err, const LinearSpec& s, const Linear&
                          ? "U8 and S8 input only"
                      : l.input == Input::kCall ? "one input scale that is known from the start"
                      : l.residual.type         ? "layers without a residual"
+                     : !l.w.form.plain()       ? "weights of 8 bits without groups"
                      : is_tflite(s.numerics) && l.w.has_zero
                          ? "symmetric weights (zero points of 0 for S8, 128 for U8)"
                          : nullptr;
@@ -181,6 +182,14 @@ octet_status check_bias(octet_error* err, const Linear& l) {
     return fail(err, OCTET_ERR_ARGUMENT,
                 "The weights have an S32 bias, whose unit is in.scale * scale[n]; it needs an "
                 "activation scale given at create. Use an F32 bias.");
+  if (l.w.form.group && l.residual.type)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "The op has a residual, but its weights have a scale for each group of K, which "
+                "this release does not have together; add after the op.");
+  if (l.w.form.group && l.out.type == OCTET_S32)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "The output is S32, but weights with a scale for each group of K have no common "
+                "unit for integer sums; use F32, U8 or S8 output.");
   if (l.w.bias_type == OCTET_F32 && l.out.type == OCTET_S32)
     return fail(
         err, OCTET_ERR_ARGUMENT,
@@ -196,7 +205,7 @@ namespace {
 int64_t worst_product(const Linear& l) {
   const int64_t x =
       l.input == Input::kStatic && l.q_type == OCTET_S8 && l.in.zero_point == 0 ? 128 : 255;
-  return x * (l.w.has_zero ? 255 : 128);
+  return x * (l.w.form.nibbles() ? 15 : l.w.has_zero ? 255 : 128);
 }
 
 // An F32 bias as the integer that numerics other than TORCH's make of it.
@@ -259,6 +268,14 @@ octet_status check_exact(octet_error* err, const Linear& l) {
       if ((b < 0 ? -b : b) > bias) bias = b < 0 ? -b : b;
     }
   const int64_t limit = (int64_t{INT32_MAX} - bias) / worst_product(l);
+  // A group is summed in an integer of its own, and the groups in float.
+  if (l.w.form.group) {
+    if (l.w.form.group <= limit) return OCTET_OK;
+    return fail(err, OCTET_ERR_INEXACT,
+                "The group is %lld, but an int32 accumulator of these types is exact up to a group "
+                "of %lld only; use smaller groups.",
+                static_cast<long long>(l.w.form.group), static_cast<long long>(limit));
+  }
   if (l.w.k <= limit) return OCTET_OK;
   return fail(
       err, OCTET_ERR_INEXACT,
@@ -277,7 +294,8 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   OCTET_TRY(check_bias(err, l));
   OCTET_TRY(check_exact(err, l));
   const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
-  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, &l.table));
+  const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group};
+  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, weights, &l.table));
   l.form = l.table.rows[0]->in;
   if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
   // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the

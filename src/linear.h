@@ -55,7 +55,9 @@ struct Linear {
   // The activations are rewritten into the workspace before the tiles read them.
   bool packs_a() const { return dynamic() || copies_a || form != static_cast<int32_t>(q_type); }
   // Tiles read the caller's tensor, and nothing that belongs to a row is needed.
-  bool in_place() const { return input == Input::kStatic && !packs_a() && !w.has_zero; }
+  bool in_place() const {
+    return input == Input::kStatic && !packs_a() && !w.has_zero && !w.form.group;
+  }
 };
 
 // What a layer is asked for, before anything is decided.
@@ -141,6 +143,11 @@ octet_status run_linear(octet_error* err, const octet_context& c, const Linear& 
 // residual of a layer that has one, else nullptr.
 octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l, const View& x,
                         const View& y, const View* r, const Exec& exec, void* workspace);
+
+// The same for weights with a scale for each group of K (src/linear_group.cpp).
+size_t group_workspace(const Linear& l, int64_t rows);
+octet_status run_group(octet_error* err, const octet_context& c, const Linear& l,
+                       const LinearCall& call, const Exec& exec, void* workspace);
 
 // The qparams of a kCall input against the rows of this call.
 octet_status check_call_qparams(octet_error* err, const char* name, const octet_qparams* q,

@@ -555,6 +555,7 @@ int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, 
 }
 
 size_t linear_workspace(const Linear& l, int64_t rows) {
+  if (l.w.form.group) return group_workspace(l, rows);
   return l.in_place() ? 0 : Scratch(l, rows, nullptr).bytes;
 }
 
@@ -576,6 +577,7 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
     return fail(err, OCTET_ERR_ARGUMENT,
                 "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
                 static_cast<long long>(call.pitch_x));
+  if (l.w.form.group) return run_group(err, ctx, l, call, exec, workspace);
   if (l.in_place()) return run_in_place(err, ctx, l, call, exec);
   return run_prepared(err, ctx, l, call, exec, workspace);
 }

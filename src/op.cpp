@@ -107,6 +107,17 @@ octet_status read_output(octet_error* err, const octet_op& o, const octet_tensor
   return r ? check_overlap(err, "out[0]", *y, "in[1]", *r, true) : octet_status{OCTET_OK};
 }
 
+// Opened bytes may hold anything.
+octet_status check_weight_scales(octet_error* err, const WeightsView& w) {
+  const int64_t each = w.form.group ? w.groups() : 1;
+  for (int64_t n = 0; n < w.n; ++n)
+    for (int64_t g = 0; g < each; ++g) {
+      const float scale = w.form.group ? w.group_scale(n, g) : w.scale[n];
+      OCTET_TRY(check_scale(err, "The weights' scale", n * each + g, scale));
+    }
+  return OCTET_OK;
+}
+
 __attribute__((noinline)) octet_status create(const octet_context* c, const octet_linear_desc& d,
                                               octet_op** out, octet_error* err) {
   const octet_weights& w = *d.weights;
@@ -123,10 +134,8 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
                            "octet_linear_desc.out",
                            "octet_linear_desc"};
   OCTET_TRY(prepare_linear(err, *c, w.view, spec, &l));
-  if (!w.shape_only)
-    for (int64_t n = 0; n < w.view.n; ++n)
-      OCTET_TRY(check_scale(err, "The weights' scale", n, w.view.scale[n]));
-  const bool fixed = l.input == Input::kStatic && !w.shape_only;
+  if (!w.shape_only) OCTET_TRY(check_weight_scales(err, w.view));
+  const bool fixed = l.input == Input::kStatic && !w.shape_only && !w.view.form.group;
   const size_t bytes = fixed ? columns_bytes(w.view) : 0;
   void* block = nullptr;
   if (fixed) {
@@ -400,15 +409,16 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
     replan_gemm(*o->context, l.table, planned.shape.m, 1, planned.gemm.main, &modelled);
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
-        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"residual\":\"%s\","
+        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"group\":%lld,"
+        "\"residual\":\"%s\","
         "\"numerics\":\"%s\","
         "\"out\":\"%s\",\"m\":"
         "%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
         "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
-        input_name(l.input), type_name(l.in.type), type_name(l.w.type),
-        l.residual.type ? type_name(l.residual.type) : "", numerics_name(l.numerics),
-        type_name(l.out.type), static_cast<long long>(planned.shape.m),
+        input_name(l.input), type_name(l.in.type), type_name(l.w.form.type),
+        static_cast<long long>(l.w.form.group), l.residual.type ? type_name(l.residual.type) : "",
+        numerics_name(l.numerics), type_name(l.out.type), static_cast<long long>(planned.shape.m),
         static_cast<long long>(l.w.n), static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr,
         p.kr, p.mc, p.nc, p.kc, p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");

@@ -9,8 +9,8 @@ WeightsView WeightsSource::shape_view() const {
   WeightsView v = {};
   v.n = n;
   v.k = k;
-  v.panel_stride = static_cast<int64_t>(blob_layout(n, k).panel_stride);
-  v.type = weight_type();
+  v.panel_stride = static_cast<int64_t>(layout().panel_stride);
+  v.form = form();
   v.bias_type = has_bias ? bias.type : 0;
   if (source.type != OCTET_F32) {
     if (q)
@@ -38,6 +38,47 @@ octet_status check_finite_bias(octet_error* err, const char* name, const View& b
   return OCTET_OK;
 }
 
+namespace {
+
+octet_status check_group(octet_error* err, const char* name, const WeightsSource& s) {
+  if (legal_group(s.weight_type(), s.k, s.group)) return OCTET_OK;
+  return fail(err, OCTET_ERR_ARGUMENT,
+              "%s is %lld; a group of %s weights must be a multiple of %d that divides K = %lld.",
+              name, static_cast<long long>(s.group), type_name(s.weight_type()),
+              is_q4(s.weight_type()) ? 8 : 4, static_cast<long long>(s.k));
+}
+
+// The qparams that come with integers: per tensor, per channel, or [n][k/group].
+octet_status read_source_qparams(octet_error* err, const char* name, WeightsSource* s) {
+  const octet_qparams* q = s->q = s->source.q;
+  int32_t axis, qmin, qmax;
+  if (!q || !q->group) {
+    OCTET_TRY(check_qparams(err, name, q, s->source.type, 2, s->source.dims, &axis, &qmin, &qmax));
+    s->per_channel = axis == 0;
+  } else {
+    s->group = q->group;
+    OCTET_TRY(check_group(err, "octet_weights_desc.source.q->group", *s));
+    const int64_t count = s->n * (s->k / s->group);
+    if (q->count != count)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.q->count is %lld; groups of %lld need N * K / group = %lld scales.", name,
+                  static_cast<long long>(q->count), static_cast<long long>(s->group),
+                  static_cast<long long>(count));
+    axis = q->axis == 0 || q->axis == -2 ? 0 : 1;
+    octet_qparams flat = *q;
+    flat.axis = 0;
+    flat.group = 0;
+    int32_t unused;
+    OCTET_TRY(check_qparams(err, name, &flat, s->source.type, 1, &count, &unused, &qmin, &qmax));
+  }
+  if (axis == 1)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "%s.q->axis is %d; weights [N,K] have their channels on axis 0.", name, q->axis);
+  return OCTET_OK;
+}
+
+}  // namespace
+
 octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc, uint32_t options,
                                WeightsSource* out) {
   if (!desc) return fail(err, OCTET_ERR_ARGUMENT, "d is NULL; pass an octet_weights_desc.");
@@ -58,7 +99,7 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
                 "octet_weights_desc.flags has OCTET_SHAPE_ONLY, but packing needs data.");
   const bool no_data = s.shape_only || (options & kShapeSuffices);
   const char* name = "octet_weights_desc.source";
-  OCTET_TRY(read_tensor(err, name, d.source, type_bit(OCTET_F32) | kQ8Types,
+  OCTET_TRY(read_tensor(err, name, d.source, type_bit(OCTET_F32) | kQ8Types | kQ4Types,
                         kAnyStrides | (no_data ? kShapeOnly : 0u), &s.source));
   if (s.source.rank != 2)
     return fail(err, OCTET_ERR_ARGUMENT, "%s.rank is %d; a matrix [N,K] has rank 2.", name,
@@ -75,7 +116,10 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
                   name);
     OCTET_TRY(resolve_scheme(err, d.scheme, Place::kWeights, 0, &s.scheme));
     s.per_channel = s.scheme.granularity == OCTET_PER_CHANNEL;
-    if (s.per_channel && s.scheme.axis != 0 && s.scheme.axis != -2)
+    s.group = s.scheme.group;
+    if (s.scheme.granularity == OCTET_PER_GROUP)
+      OCTET_TRY(check_group(err, "octet_scheme.group", s));
+    if ((s.per_channel || s.group) && s.scheme.axis != 0 && s.scheme.axis != -2)
       return fail(err, OCTET_ERR_ARGUMENT,
                   "octet_scheme.axis is %d; weights [N,K] have their channels on axis 0.",
                   s.scheme.axis);
@@ -85,13 +129,7 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
                   "octet_weights_desc.scheme must be NULL for an %s source; give its qparams in "
                   "source.q.",
                   type_name(s.source.type));
-    s.q = d.source->q;
-    int32_t axis, qmin, qmax;
-    OCTET_TRY(check_qparams(err, name, s.q, s.source.type, 2, s.source.dims, &axis, &qmin, &qmax));
-    if (axis == 1)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "%s.q->axis is 1; weights [N,K] have their channels on axis 0.", name);
-    s.per_channel = axis == 0;
+    OCTET_TRY(read_source_qparams(err, name, &s));
   }
   if (d.bias) {
     const char* bias = "octet_weights_desc.bias";
@@ -101,6 +139,11 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
     if (s.bias.rank != 1 || s.bias.dims[0] != s.n)
       return fail(err, OCTET_ERR_ARGUMENT, "%s must be [%lld], one for each output channel.", bias,
                   static_cast<long long>(s.n));
+    if (s.group && s.bias.type == OCTET_S32)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.type is S32, whose unit would be the one scale of a channel, but these "
+                  "weights have one for each group; use an F32 bias.",
+                  bias);
     s.has_bias = true;
     if (!no_data) OCTET_TRY(check_finite_bias(err, bias, s.bias));
   }
@@ -289,27 +332,38 @@ void write_bias(const WeightsSource& s, void* bias) {
     memcpy(static_cast<char*>(bias) + n * 4, s.bias.data + n * s.bias.strides[0] * 4, 4);
 }
 
-}  // namespace
-
-octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSource& s, void* blob,
-                       const Exec& exec, bool seal) {
+octet_status pack_bytes(octet_error* err, const octet_context& c, const WeightsSource& s,
+                        const BlobLayout& l, char* base, const Exec& exec, bool* has_zero) {
   Packer p(c, s);
   OCTET_TRY(p.check(err, exec));
-  const BlobLayout l = blob_layout(s.n, s.k);
-  char* base = static_cast<char*>(blob);
   p.panels = reinterpret_cast<int8_t*>(base + l.panels);
   p.panel_stride = static_cast<int64_t>(l.panel_stride);
   p.sums = reinterpret_cast<int32_t*>(base + l.sums);
   p.scale = reinterpret_cast<float*>(base + l.scale);
   p.zero = reinterpret_cast<int32_t*>(base + l.zero);
   OCTET_TRY(p.write(err, exec));
+  for (int64_t n = 0; n < s.n; ++n) *has_zero |= p.zero[n] != 0;
+  return OCTET_OK;
+}
+
+}  // namespace
+
+octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSource& s, void* blob,
+                       const Exec& exec, bool seal) {
+  const BlobLayout l = s.layout();
+  char* base = static_cast<char*>(blob);
+  bool has_zero = false;
+  if (s.form().plain())
+    OCTET_TRY(pack_bytes(err, c, s, l, base, exec, &has_zero));
+  else
+    OCTET_TRY(pack_groups(err, c, s, blob, exec, &has_zero));
   write_bias(s, base + l.bias);
   BlobHeader h = {};
   memcpy(h.magic, kBlobMagic, sizeof h.magic);
   h.major = kBlobMajor;
   h.header_bytes = sizeof h;
   h.total_bytes = l.total;
-  h.layout = kBlobLayoutC16K4;
+  h.layout = s.group ? kBlobLayoutGroups : s.form().nibbles() ? kBlobLayoutC16K8 : kBlobLayoutC16K4;
   h.kind = kBlobMatrix;
   h.n = static_cast<uint64_t>(s.n);
   h.k = static_cast<uint64_t>(s.k);
@@ -321,8 +375,8 @@ octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSo
   h.bias = l.bias;
   h.weight_type = static_cast<uint32_t>(s.weight_type());
   h.bias_type = s.has_bias ? static_cast<uint32_t>(s.bias.type) : 0;
-  for (int64_t n = 0; n < s.n; ++n)
-    if (p.zero[n]) h.flags |= kBlobHasZero;
+  h.flags = has_zero ? uint32_t{kBlobHasZero} : 0;
+  h.group = static_cast<uint32_t>(s.group);
   memcpy(blob, &h, sizeof h);
   if (seal) seal_blob(blob);
   return OCTET_OK;

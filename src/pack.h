@@ -10,21 +10,24 @@
 namespace octet {
 
 struct WeightsSource {
-  View source;  // [n,k], F32, S8 or U8, any strides
+  View source;  // [n,k], F32, S8 or U8, any strides; S4 or U4, rows at whole bytes
   int64_t n, k;
   bool shape_only;
   bool lean;
   ResolvedScheme scheme;   // F32 source
   bool per_channel;        // F32 source: a scale for each row; else: q has n scales
-  const octet_qparams* q;  // S8 or U8 source
+  int64_t group;           // elements of K that share a scale; 0: no groups
+  const octet_qparams* q;  // source of integers; with groups [n][k/group] scales
   bool has_bias;
   View bias;
 
   // The type of the integers as the caller sees them: given, or chosen by the scheme.
   octet_type weight_type() const { return source.type == OCTET_F32 ? scheme.type : source.type; }
-  // Packed weights are s8. A u8 weight is stored as its byte xor 0x80, which is w - 128, and its
-  // zero point as z - 128: the same real number.
-  int32_t offset() const { return weight_type() == OCTET_U8 ? 128 : 0; }
+  // Packed weights are s8 or u4. A u8 weight is stored as its byte xor 0x80, which is w - 128, and
+  // its zero point as z - 128, an S4 one as w + 8 and z + 8: the same real numbers.
+  WeightsForm form() const { return {weight_type(), group}; }
+  int32_t offset() const { return form().offset(); }
+  BlobLayout layout() const { return blob_layout(n, k, form()); }
 
   // The shape with nothing behind it, for planning.
   WeightsView shape_view() const;
@@ -39,5 +42,10 @@ octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc,
 // blob: blob_layout().total bytes, 64-byte aligned. seal: with checksums, to be kept.
 octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSource& s, void* blob,
                        const Exec& exec, bool seal);
+
+// The part of pack_blob for 4-bit and group-wise weights: panels and side arrays. *has_zero: some
+// stored zero point is not 0.
+octet_status pack_groups(octet_error* err, const octet_context& c, const WeightsSource& s,
+                         void* blob, const Exec& exec, bool* has_zero);
 
 }  // namespace octet

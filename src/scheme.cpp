@@ -23,12 +23,12 @@ octet_scheme recommended(Place place) {
 octet_status check_type(octet_error* err, Place place, octet_type type) {
   if (type <= 0 || type > OCTET_S2)
     return fail_enum(err, "octet_scheme.type", type, "OCTET_U8, OCTET_S8");
-  const bool q4 = place == Place::kFakeQuant && (type == OCTET_U4 || type == OCTET_S4);
+  const bool has_q4 = place == Place::kFakeQuant || place == Place::kWeights;
+  const bool q4 = has_q4 && (type == OCTET_U4 || type == OCTET_S4);
   if (q4 || is_q8(type)) return OCTET_OK;
   return fail_unsupported(err, "octet_scheme.type", type,
-                          place == Place::kFakeQuant
-                              ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) or OCTET_S4 (6)"
-                              : "OCTET_U8 (1) or OCTET_S8 (2)");
+                          has_q4 ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) or OCTET_S4 (6)"
+                                 : "OCTET_U8 (1) or OCTET_S8 (2)");
 }
 
 octet_status check_granularity(octet_error* err, Place place, int32_t* granularity) {
@@ -36,6 +36,7 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
   if (g < 0 || g > OCTET_PER_SAMPLE)
     return fail_enum(err, "octet_scheme.granularity", g,
                      "OCTET_PER_TENSOR, OCTET_PER_CHANNEL, OCTET_PER_ROW");
+  if (g == OCTET_PER_GROUP && place == Place::kWeights) return OCTET_OK;
   if (g == OCTET_PER_GROUP || g == OCTET_PER_SAMPLE)
     return fail_unsupported(err, "octet_scheme.granularity", g,
                             "OCTET_PER_TENSOR, OCTET_PER_CHANNEL or OCTET_PER_ROW");
@@ -55,7 +56,7 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
 }
 
 // What is of a later release, of another chooser or out of bounds, but for type and granularity.
-octet_status check_rest(octet_error* err, const octet_scheme& s) {
+octet_status check_rest(octet_error* err, const octet_scheme& s, Place place) {
   if (s.flags & OCTET_ROUND_AWAY)
     return fail(
         err, OCTET_ERR_UNSUPPORTED,
@@ -65,10 +66,15 @@ octet_status check_rest(octet_error* err, const octet_scheme& s) {
     return fail_flags(
         err, "octet_scheme.flags", s.flags & ~kKnownFlags,
         "OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE");
-  if (s.group)
+  if (s.group && place != Place::kWeights)
     return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_scheme.group is %lld; groups are not in this release: leave it 0.",
+                "octet_scheme.group is %lld; only packed weights have groups: leave it 0.",
                 static_cast<long long>(s.group));
+  if ((s.group != 0) != (s.granularity == OCTET_PER_GROUP))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.group is %lld with granularity %d; a group is given with "
+                "OCTET_PER_GROUP, and with nothing else.",
+                static_cast<long long>(s.group), s.granularity);
   if (s.chooser < 0 || s.chooser > OCTET_CHOOSE_TORCH_FLOAT)
     return fail_enum(err, "octet_scheme.chooser", s.chooser,
                      "OCTET_CHOOSE_OCTET, _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM, _ONNX");
@@ -166,11 +172,12 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place 
   if (scheme) OCTET_TRY(read_struct(err, "octet_scheme", scheme, sizeof(octet_scheme), &s));
   OCTET_TRY(check_type(err, place, s.type));
   OCTET_TRY(check_granularity(err, place, &s.granularity));
-  OCTET_TRY(check_rest(err, s));
+  OCTET_TRY(check_rest(err, s, place));
   ResolvedScheme r = {};
   r.type = s.type;
   r.granularity = s.granularity;
   r.axis = s.axis;
+  r.group = s.group;
   // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
   r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;
   r.chooser.formula = s.chooser;

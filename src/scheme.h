@@ -13,7 +13,7 @@ enum class Place {
   kRanges,     // octet_choose_qparams: u8 affine; ranges have no granularity of their own
   kObserver,   // u8 affine; the observer's channels say the granularity
   kFakeQuant,  // u8 affine per tensor; also 4 bits
-  kWeights,    // s8 symmetric per channel, -127..127
+  kWeights,    // s8 symmetric per channel, -127..127; also 4 bits, and scales per group
   kDynamic     // u8 affine per row
 };
 
@@ -22,6 +22,7 @@ struct ResolvedScheme {
   int32_t granularity;  // never OCTET_GRANULARITY_DEFAULT, except at kRanges and kObserver
   int32_t axis;         // as given: may be negative
   bool divide;          // quantize with x / s
+  int64_t group;        // kWeights: elements of K that share a scale, 0: all
   Chooser chooser;
 };
 

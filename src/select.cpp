@@ -283,9 +283,10 @@ void fill_edges(GemmTable* t) {
     }
 }
 
-void add_row(const Row& r, GemmTable* t) {
+void add_row(const Row& r, const GemmWeights& w, GemmTable* t) {
   if (t->count == kMaxRows) return;
   t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * static_cast<float>((t->k + 3) / 4);
+  if (w.group) t->cycles[t->count] += r.cycles_group * static_cast<float>(t->k / w.group);
   t->rows[t->count++] = &r;
 }
 
@@ -295,7 +296,7 @@ void add_blocks(const octet_context& c, int32_t in, int32_t out, GemmTable* t) {
     const Row& r = octet_rows[i];
     if (r.family == kGemm && is_block(r) && (r.isa & c.isas) && r.in == in && r.out == out &&
         r.weight == OCTET_S8)
-      add_row(r, t);
+      add_row(r, {}, t);
   }
 }
 
@@ -328,11 +329,12 @@ void join_blocks(const octet_context& c, octet_type in_type, int32_t out, GemmTa
 }  // namespace
 
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
-                             int32_t out, int64_t n, int64_t k, GemmTable* table) {
+                             int32_t out, int64_t n, int64_t k, const GemmWeights& weights,
+                             GemmTable* table) {
   const Row* best = nullptr;
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family != kGemm || !(r.isa & c.isas) || r.out != out || r.weight != OCTET_S8) continue;
+    if (!weights.read_by(r) || !(r.isa & c.isas) || r.out != out) continue;
     if (is_block(r)) continue;  // they join the tiles below
     // The best ISA; within it the form that needs no rewriting of the activations.
     if (!best || rank(r.isa) < rank(best->isa) ||
@@ -342,14 +344,18 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   GemmTable t = {};
   t.n = n;
   t.k = k;
-  t.forced = c.forced && c.forced->family == kGemm;
+  t.forced = c.forced && c.forced->mr;
   if (t.forced) {
     if (c.forced->out != out)
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not produce this output type; force another or none.",
                   c.forced->name);
+    if (!weights.read_by(*c.forced))
+      return fail(err, OCTET_ERR_UNSUPPORTED,
+                  "The forced kernel %s does not read weights of this form; force another or none.",
+                  c.forced->name);
     best = c.forced;
-    add_row(*best, &t);
+    add_row(*best, weights, &t);
   } else if (best && best->isa == kIsaScalar) {
     const bool asked = (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar"));
     if (!asked)
@@ -360,12 +366,13 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   if (!best) return fail(err, OCTET_ERR_INTERNAL, "This build has no GEMM kernel at all.");
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family == kGemm && r.isa == best->isa && r.in == best->in && r.out == out &&
-        r.weight == OCTET_S8 && !(t.forced && &r == best))
-      add_row(r, &t);
+    if (weights.read_by(r) && r.isa == best->isa && r.in == best->in && r.out == out &&
+        !(t.forced && &r == best))
+      add_row(r, weights, &t);
   }
   fill_edges(&t);
-  if (!t.forced) join_blocks(c, in_type, out, &t);
+  // AMX reads bytes of one scale; beside other weights its rows have no place.
+  if (!t.forced && weights.type == OCTET_S8 && !weights.group) join_blocks(c, in_type, out, &t);
   *table = t;
   return OCTET_OK;
 }

@@ -65,10 +65,20 @@ inline const Row* SmallPlan::edge_row(const GemmTable& t, int64_t panels) const 
   return edge[panels] < 0 ? nullptr : t.rows[edge[panels]];
 }
 
+// What rows must read: S8 or U4, and the k of a group, 0 where the weights have none.
+struct GemmWeights {
+  int32_t type = OCTET_S8;
+  int64_t group = 0;
+  bool read_by(const Row& r) const {
+    return r.family == (group ? kGemmGroup : kGemm) && r.weight == type;
+  }
+};
+
 // The rows for activations of in_type (U8, S8) on this context: the best ISA's, or the forced
 // row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
-                             int32_t out, int64_t n, int64_t k, GemmTable* table);
+                             int32_t out, int64_t n, int64_t k, const GemmWeights& weights,
+                             GemmTable* table);
 
 // Works out the plans for small calls, which are one task of tiles: for tables that are kept.
 void plan_small_calls(const octet_context& c, GemmTable* table);

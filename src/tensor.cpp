@@ -52,6 +52,10 @@ void extent(const View& v, const char** first, const char** last) {
     const int64_t far = (v.dims[i] - 1) * v.strides[i];
     (far < 0 ? low : high) += far;
   }
+  if (is_q4(v.type)) {  // rows begin at whole bytes
+    low /= 2;
+    high /= 2;
+  }
   const int64_t item = static_cast<int64_t>(v.item);
   *first = v.data + low * item;
   *last = v.data + high * item + item;
@@ -74,6 +78,21 @@ bool interleaved(const View& a, const View& b) {
   return offset >= a_span && offset + b_span <= pitch;
 }
 
+// Elements of 4 bits: two neighbours share a byte, and each row begins at one.
+octet_status check_nibbles(octet_error* err, const char* name, const View& v) {
+  for (int i = 0; i < v.rank; ++i) {
+    if (v.dims[i] <= 1) continue;
+    const bool inner = i == v.rank - 1;
+    if (inner ? v.strides[i] != 1 : v.strides[i] % 2 != 0)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.strides[%d] is %lld, but %s of 4-bit elements must be %s.", name, i,
+                  static_cast<long long>(v.strides[i]),
+                  inner ? "the innermost stride" : "the strides between rows",
+                  inner ? "1" : "even, so that each row begins at a byte; pad the rows");
+  }
+  return OCTET_OK;
+}
+
 }  // namespace
 
 octet_status read_tensor(octet_error* err, const char* name, const octet_tensor* t, uint32_t types,
@@ -92,7 +111,7 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
   v.type = t->type;
   v.rank = t->rank;
   v.q = t->q;
-  v.item = type_bytes(t->type);
+  v.item = is_q4(t->type) ? 1 : type_bytes(t->type);
   v.count = 1;
   bool given = false;
   for (int i = 0; i < t->rank; ++i) {
@@ -130,6 +149,7 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
                   "%s.strides[%d] is %lld; strides of activations must not be negative.", name, i,
                   static_cast<long long>(s));
   }
+  if (is_q4(v.type)) OCTET_TRY(check_nibbles(err, name, v));
   if (!(options & kAnyStrides) && v.rank) {
     if (v.dims[v.rank - 1] > 1 && v.strides[v.rank - 1] != 1)
       return fail(
@@ -280,8 +300,9 @@ octet_status check_qparams(octet_error* err, const char* name, const octet_qpara
     return fail_flags(err, field_name("flags"), q->flags & ~static_cast<uint32_t>(OCTET_DIVIDE),
                       "OCTET_DIVIDE");
   if (q->group)
-    return fail(err, OCTET_ERR_UNSUPPORTED, "%s.q->group is %lld; groups are not in this release.",
-                name, static_cast<long long>(q->group));
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "%s.q->group is %lld; only packed weights have groups: leave it 0.", name,
+                static_cast<long long>(q->group));
   if (q->zero_point_f32 || q->reserved)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "%s.q->zero_point_f32 and reserved must be NULL in this release.", name);

@@ -11,6 +11,8 @@ namespace octet {
 constexpr uint32_t type_bit(octet_type t) { return 1u << t; }
 constexpr uint32_t kQ8Types = type_bit(OCTET_U8) | type_bit(OCTET_S8);
 
+constexpr uint32_t kQ4Types = type_bit(OCTET_U4) | type_bit(OCTET_S4);
+
 // Bytes of an element of U8, S8, S32, F32; 0 for types that tensors of this release do not have.
 size_t type_bytes(octet_type t);
 const char* type_name(octet_type t);
@@ -18,8 +20,12 @@ const char* type_name(octet_type t);
 // release.
 octet_status check_type(octet_error* err, const char* name, octet_type type, uint32_t types);
 inline bool is_q8(octet_type t) { return t == OCTET_U8 || t == OCTET_S8; }
-inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : 0; }
-inline int32_t type_max(octet_type t) { return t == OCTET_S8 ? 127 : 255; }
+// Two elements in a byte, the first in its low half: weight sources only.
+inline bool is_q4(octet_type t) { return t == OCTET_U4 || t == OCTET_S4; }
+inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : t == OCTET_S4 ? -8 : 0; }
+inline int32_t type_max(octet_type t) {
+  return t == OCTET_S8 ? 127 : t == OCTET_U4 ? 15 : t == OCTET_S4 ? 7 : 255;
+}
 
 struct View {
   char* data;
@@ -27,7 +33,7 @@ struct View {
   int32_t rank;
   int64_t dims[6], strides[6];  // elements
   int64_t count;                // elements in all
-  size_t item;                  // bytes of an element
+  size_t item;                  // bytes of an element; 1 where two share a byte
   const octet_qparams* q;
 
   int64_t inner() const { return rank ? dims[rank - 1] : 1; }

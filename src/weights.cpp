@@ -14,13 +14,19 @@ namespace octet {
 
 void retain(const octet_weights* w) { w->refs.fetch_add(1, std::memory_order_relaxed); }
 
-BlobLayout blob_layout(int64_t n, int64_t k) {
+BlobLayout blob_layout(int64_t n, int64_t k, const WeightsForm& form) {
   const size_t panels = static_cast<size_t>((n + 15) / 16), n16 = panels * 16;
-  BlobLayout l;
-  l.panel_stride = static_cast<size_t>((k + 3) / 4) * 64;
+  BlobLayout l = {};
+  l.panel_stride = static_cast<size_t>(form.group ? k / form.group * form.record_bytes()
+                                                  : (k + form.step() - 1) / form.step() * 64);
   // Panels a multiple of 4 KiB apart would compete for the same cache sets.
   if (l.panel_stride && l.panel_stride % 4096 == 0) l.panel_stride += 64;
   l.panels = sizeof(BlobHeader);
+  if (form.group) {
+    l.bias = l.panels + panels * l.panel_stride;
+    l.total = l.bias + n16 * 4;
+    return l;
+  }
   l.sums = l.panels + panels * l.panel_stride;
   l.scale = l.sums + n16 * 4;
   l.zero = l.scale + n16 * 4;
@@ -32,17 +38,19 @@ BlobLayout blob_layout(int64_t n, int64_t k) {
 WeightsView view_blob(const void* blob) {
   const BlobHeader& h = *static_cast<const BlobHeader*>(blob);
   const char* base = static_cast<const char*>(blob);
-  WeightsView v;
+  WeightsView v = {};
   v.n = static_cast<int64_t>(h.n);
   v.k = static_cast<int64_t>(h.k);
   v.panels = reinterpret_cast<const int8_t*>(base + h.panels);
   v.panel_stride = static_cast<int64_t>(h.panel_stride);
-  v.sums = reinterpret_cast<const int32_t*>(base + h.sums);
-  v.scale = reinterpret_cast<const float*>(base + h.scale);
-  v.zero = reinterpret_cast<const int32_t*>(base + h.zero);
+  if (!h.group) {
+    v.sums = reinterpret_cast<const int32_t*>(base + h.sums);
+    v.scale = reinterpret_cast<const float*>(base + h.scale);
+    v.zero = reinterpret_cast<const int32_t*>(base + h.zero);
+  }
   v.bias = base + h.bias;
   v.bias_type = static_cast<octet_type>(h.bias_type);
-  v.type = static_cast<octet_type>(h.weight_type);
+  v.form = {static_cast<octet_type>(h.weight_type), static_cast<int64_t>(h.group)};
   v.has_zero = (h.flags & kBlobHasZero) != 0;
   return v;
 }
@@ -60,6 +68,16 @@ namespace {
 octet_status corrupt(octet_error* err, const char* what) {
   return fail(err, OCTET_ERR_CORRUPT,
               "octet_blob.data %s; pack the weights again or use an intact copy.", what);
+}
+
+// Layouts and the weights that each may hold.
+bool known_layout(const BlobHeader& h) {
+  const bool bytes = h.weight_type == OCTET_S8 || h.weight_type == OCTET_U8;
+  const bool nibbles = h.weight_type == OCTET_S4 || h.weight_type == OCTET_U4;
+  if (h.kind != kBlobMatrix) return false;
+  return h.layout == kBlobLayoutC16K4   ? bytes
+         : h.layout == kBlobLayoutC16K8 ? nibbles
+                                        : h.layout == kBlobLayoutGroups && (bytes || nibbles);
 }
 
 octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool trusted) {
@@ -83,8 +101,7 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
                 "octet_blob.data needs features %u that this library does not have; use a newer "
                 "Octet.",
                 h.must);
-  if (h.layout != kBlobLayoutC16K4 || h.kind != kBlobMatrix ||
-      (h.weight_type != OCTET_S8 && h.weight_type != OCTET_U8))
+  if (!known_layout(h))
     return fail(
         err, OCTET_ERR_VERSION,
         "octet_blob.data has layout %u and kind %u, which this library does not have; use a "
@@ -93,11 +110,15 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
   if (h.n > static_cast<uint64_t>(kMaxExtent) || h.k > static_cast<uint64_t>(kMaxExtent) ||
       (h.n && h.k > (uint64_t{1} << 56) / h.n))
     return corrupt(err, "has an impossible shape");
-  const BlobLayout l = blob_layout(static_cast<int64_t>(h.n), static_cast<int64_t>(h.k));
+  const WeightsForm form = {static_cast<octet_type>(h.weight_type), static_cast<int64_t>(h.group)};
+  if (h.layout == kBlobLayoutGroups ? !legal_group(form.type, static_cast<int64_t>(h.k), form.group)
+                                    : h.group != 0)
+    return corrupt(err, "has groups that do not fit its shape");
+  const BlobLayout l = blob_layout(static_cast<int64_t>(h.n), static_cast<int64_t>(h.k), form);
   if (h.panel_stride != l.panel_stride || h.panels != l.panels || h.sums != l.sums ||
       h.scale != l.scale || h.zero != l.zero || h.bias != l.bias || h.total_bytes != l.total)
     return corrupt(err, "has offsets that do not fit its shape");
-  if (h.bias_type && h.bias_type != OCTET_F32 && h.bias_type != OCTET_S32)
+  if (h.bias_type && h.bias_type != OCTET_F32 && (h.bias_type != OCTET_S32 || h.group))
     return corrupt(err, "has an unknown bias type");
   if (h.total_bytes > bytes) return corrupt(err, "is truncated");
   if (!trusted &&
@@ -130,7 +151,7 @@ octet_status __attribute__((noinline)) create(const octet_context* c,
   OCTET_TRY(read_weights_desc(err, desc, kAllowShapeOnly, &s));
   Exec e;
   OCTET_TRY(read_exec(err, exec, &e));
-  const BlobLayout l = blob_layout(s.n, s.k);
+  const BlobLayout l = s.layout();
   octet_weights* w;
   if (s.shape_only) {
     OCTET_TRY(new_weights(err, c, &w));
@@ -161,7 +182,7 @@ octet_status __attribute__((noinline)) pack(const octet_context* c, const octet_
   OCTET_TRY(read_weights_desc(err, desc, 0, &s));
   Exec e;
   OCTET_TRY(read_exec(err, exec, &e));
-  const BlobLayout l = blob_layout(s.n, s.k);
+  const BlobLayout l = s.layout();
   if (reinterpret_cast<uintptr_t>(blob) % 64)
     return fail(err, OCTET_ERR_ARGUMENT, "blob is not 64-byte aligned; align it.");
   if (bytes < l.total) return fail_too_small(err, "blob", bytes, l.total);
@@ -190,7 +211,7 @@ octet_status octet_weights_bytes(const octet_context* c, const octet_weights_des
   const FpGuard guard;
   WeightsSource s;
   OCTET_TRY(read_weights_desc(err, d, kAllowShapeOnly | kShapeSuffices, &s));
-  *bytes = blob_layout(s.n, s.k).total;
+  *bytes = s.layout().total;
   return OCTET_OK;
 }
 

@@ -89,7 +89,7 @@ enum {
   OCTET_PER_TENSOR,
   OCTET_PER_CHANNEL,
   OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
-  OCTET_PER_GROUP, /* along the last dim; not in this release */
+  OCTET_PER_GROUP, /* weights: one scale for each octet_scheme.group elements of K */
   OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
 };
 
@@ -155,10 +155,11 @@ typedef struct octet_qtype {
 
 /* A view of qparams, real = scale[c] * (q - zero_point[c]). */
 typedef struct octet_qparams {
-  int64_t
-      count; /* scales given: 1 (per tensor) or dims[axis] (per channel, or per row with axis 0) */
-  int64_t group;      /* 0; groups are not in this release */
-  int32_t axis;       /* the dim that count > 1 belongs to; negative counts from the end */
+  int64_t count; /* scales given: 1 (per tensor) or dims[axis] (per channel, or per row with axis
+                    0); with a group N * K / group, as [N][K/group] */
+  int64_t group; /* weights: elements of K that share a scale, a divisor of K and a multiple of
+                    4, of 8 where the type is S4 or U4; else 0 */
+  int32_t axis;  /* the dim that count > 1 belongs to; negative counts from the end */
   int32_t qmin, qmax; /* qmin = qmax = 0: the type's whole range; else qmin <= 0 <= qmax, qmin <
                          qmax, in the type */
   uint32_t flags; /* OCTET_DIVIDE: quantize divides by the scale instead of multiplying by 1/scale
@@ -177,7 +178,9 @@ typedef struct octet_tensor {
   int32_t rank; /* 0..6 */
   int64_t dims[6],
       strides[6]; /* elements; strides all 0: dense, row-major. The innermost stride is 1, except in
-                     weight sources, which may have any strides (transposed views need no copy) */
+                     weight sources, which may have any strides (transposed views need no copy).
+                     S4 and U4, weight sources only: two elements in a byte, the first in its low
+                     half, S4 in two's complement; innermost stride 1, the others even */
   uint32_t flags; /* 0 */
   int32_t reserved; /* 0 */
 } octet_tensor;
@@ -226,8 +229,9 @@ typedef struct octet_exec {
 typedef struct octet_scheme {
   uint32_t struct_size,
       flags;       /* OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE */
-  int64_t group;   /* 0 */
-  octet_type type; /* OCTET_U8 or OCTET_S8; OCTET_S4 and OCTET_U4 where the place says so */
+  int64_t group;   /* OCTET_PER_GROUP: elements of K, as in octet_qparams; else 0 */
+  octet_type type; /* OCTET_U8 or OCTET_S8; also OCTET_S4 and OCTET_U4 for weights and
+                      fake-quantizers */
   int32_t granularity, axis, chooser, range;
   int32_t qmin, qmax; /* both 0: the type's whole range (NARROW: without the lowest value) */
   int32_t reserved;
@@ -285,8 +289,8 @@ typedef struct octet_geometry {
 
 typedef struct octet_weights_desc {
   uint32_t struct_size, flags; /* OCTET_SHAPE_ONLY, OCTET_LEAN */
-  const octet_tensor* source;  /* [N,K], any strides: F32 (quantized here), or S8 or U8 with q
-                                  (scales, zero points) */
+  const octet_tensor* source;  /* [N,K], any strides: F32 (quantized here), or S8, U8, S4 or U4
+                                  with q (scales, zero points) */
   const octet_scheme*
       scheme; /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
   const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */

@@ -13,8 +13,21 @@ namespace {
 
 constexpr int32_t kMr = 4, kPanel = 16;
 
+// The weight of k and column j in a panel at b.
+struct Bytes {
+  static constexpr int32_t kStep = 4;  // k in 64 bytes
+  static int32_t at(const int8_t* b, int32_t k, int32_t j) { return b[k / 4 * 64 + j * 4 + k % 4]; }
+};
+struct Nibbles {
+  static constexpr int32_t kStep = 8;
+  static int32_t at(const int8_t* b, int32_t k, int32_t j) {
+    const uint8_t pair = static_cast<uint8_t>(b[k / 8 * 64 + j * 4 + k % 4]);
+    return k / 4 % 2 ? pair >> 4 : pair & 15;
+  }
+};
+
 // Sum over taps and K of row i of A and column j of B, on top of what earlier K blocks left.
-template <class Act>
+template <class Act, class Weight>
 uint32_t dot(const Tile& t, int32_t i, int32_t j) {
   uint32_t sum = t.init ? static_cast<uint32_t>(t.init[i * t.ldi + j]) : 0;
   const int8_t* b = t.b + j / kPanel * t.panel;
@@ -22,10 +35,9 @@ uint32_t dot(const Tile& t, int32_t i, int32_t j) {
     const Act* a =
         reinterpret_cast<const Act*>(static_cast<const char*>(t.a) + t.rows[tap * kMr + i]);
     for (int32_t k = 0; k < t.kc; ++k) {
-      const int32_t w = b[k / 4 * 64 + j % kPanel * 4 + k % 4];
-      sum += static_cast<uint32_t>(a[k] * w);
+      sum += static_cast<uint32_t>(a[k] * Weight::at(b, k, j % kPanel));
     }
-    b += (t.kc + 3) / 4 * 64;
+    b += (t.kc + Weight::kStep - 1) / Weight::kStep * 64;
   }
   return sum;
 }
@@ -75,12 +87,12 @@ uint8_t to_q8(int32_t acc, const Finish& f, int32_t row, int32_t col) {
 
 enum class Out { kQ8, kF32, kS32 };
 
-template <class Act, Out kOut>
+template <class Act, Out kOut, class Weight = Bytes>
 void tile(const Tile& t) {
   for (int32_t i = 0; i < t.m; ++i) {
     char* row = static_cast<char*>(t.c) + i * t.ldc;
     for (int32_t j = 0; j < t.n; ++j) {
-      const uint32_t sum = dot<Act>(t, i, j);
+      const uint32_t sum = dot<Act, Weight>(t, i, j);
       if (!t.finish) {
         reinterpret_cast<int32_t*>(row)[j] = static_cast<int32_t>(sum);
         continue;
@@ -109,3 +121,21 @@ OCTET_KERNEL void octet_gemm_u8s8_s32_4x16c4_scalar(const Tile* t) { tile<uint8_
 OCTET_KERNEL void octet_gemm_s8s8_q8_4x16c4_scalar(const Tile* t) { tile<int8_t, Out::kQ8>(*t); }
 OCTET_KERNEL void octet_gemm_s8s8_f32_4x16c4_scalar(const Tile* t) { tile<int8_t, Out::kF32>(*t); }
 OCTET_KERNEL void octet_gemm_s8s8_s32_4x16c4_scalar(const Tile* t) { tile<int8_t, Out::kS32>(*t); }
+OCTET_KERNEL void octet_gemm_u8u4_q8_4x16c8_scalar(const Tile* t) {
+  tile<uint8_t, Out::kQ8, Nibbles>(*t);
+}
+OCTET_KERNEL void octet_gemm_u8u4_f32_4x16c8_scalar(const Tile* t) {
+  tile<uint8_t, Out::kF32, Nibbles>(*t);
+}
+OCTET_KERNEL void octet_gemm_u8u4_s32_4x16c8_scalar(const Tile* t) {
+  tile<uint8_t, Out::kS32, Nibbles>(*t);
+}
+OCTET_KERNEL void octet_gemm_s8u4_q8_4x16c8_scalar(const Tile* t) {
+  tile<int8_t, Out::kQ8, Nibbles>(*t);
+}
+OCTET_KERNEL void octet_gemm_s8u4_f32_4x16c8_scalar(const Tile* t) {
+  tile<int8_t, Out::kF32, Nibbles>(*t);
+}
+OCTET_KERNEL void octet_gemm_s8u4_s32_4x16c8_scalar(const Tile* t) {
+  tile<int8_t, Out::kS32, Nibbles>(*t);
+}

@@ -34,7 +34,7 @@ const Row& reference_of(const Row& row, bool is_signed) {
   for (size_t r = 0; r < octet_row_count; ++r) {
     const Row& candidate = octet_rows[r];
     if (candidate.family == kGemm && candidate.isa == kIsaScalar && candidate.out == row.out &&
-        candidate.in == (is_signed ? OCTET_S8 : OCTET_U8))
+        candidate.weight == row.weight && candidate.in == (is_signed ? OCTET_S8 : OCTET_U8))
       return candidate;
   }
   ADD_FAILURE() << "no reference for " << row.name;
@@ -175,7 +175,8 @@ class Comparison {
 
   // B: random also in the padding of K, which no product may reach.
   void draw_b() {
-    const int32_t panels = width() / kPanel, bytes = ceil4(case_.kc) * 64 * case_.taps;
+    const int32_t rows = row_.weight == OCTET_U4 ? (case_.kc + 7) / 8 : ceil4(case_.kc);
+    const int32_t panels = width() / kPanel, bytes = rows * 64 * case_.taps;
     tile_.panel = bytes + 64 * draw(0, 2);
     const size_t size = static_cast<size_t>((panels - 1) * tile_.panel + bytes);
     int8_t* b = b_.place<int8_t>(size, at_end_);

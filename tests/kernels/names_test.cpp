@@ -17,6 +17,7 @@ namespace octet {
 namespace {
 
 const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
+                                                     {"gemmgroup", kGemmGroup},
                                                      {"quantize", kQuantize},
                                                      {"dequantize", kDequantize},
                                                      {"requantize", kRequantize},
@@ -43,8 +44,8 @@ const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"neoni8mm", kIsaNeonI8mm}};
 
 const std::map<std::string, int32_t> kTypeNames = {
-    {"u8", OCTET_U8},   {"s8", OCTET_S8}, {"s16", OCTET_S16}, {"s32", OCTET_S32},
-    {"f32", OCTET_F32}, {"q8", kOutQ8},   {"x8", kOutQ8},     {"range", 0}};
+    {"u4", OCTET_U4},   {"u8", OCTET_U8}, {"s8", OCTET_S8}, {"s16", OCTET_S16}, {"s32", OCTET_S32},
+    {"f32", OCTET_F32}, {"q8", kOutQ8},   {"x8", kOutQ8},   {"range", 0}};
 
 std::vector<Row> rows() { return {octet_rows, octet_rows + octet_row_count}; }
 
@@ -59,7 +60,7 @@ TEST(Names, DecodeToTheirRow) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.name);
     const std::vector<std::string> parts = split(row.name);
-    const bool tile = row.family == kGemm;
+    const bool tile = row.family == kGemm || row.family == kGemmGroup;
     ASSERT_EQ(parts.size(), tile ? 5u : 4u);
     EXPECT_EQ(kFamilyNames.at(parts[0]), row.family);
     EXPECT_EQ(kTypeNames.at(parts[2]), row.out);
@@ -93,14 +94,16 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.name);
     EXPECT_NE(row.fn, nullptr);
-    if (row.family == kGemm) {
+    if (row.family == kGemm || row.family == kGemmGroup) {
       EXPECT_GE(row.mr, 1);
       EXPECT_EQ(row.nr % 16, 0);
       EXPECT_TRUE(row.kr == 4 || row.kr == 8);
-      EXPECT_EQ(row.weight, OCTET_S8);
+      EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_U4);
+      EXPECT_TRUE(row.weight != OCTET_U4 || row.kr == 8);
       EXPECT_GT(row.cycles_k4, 0);
       EXPECT_GT(row.cycles_fixed, 0);
       EXPECT_EQ(row.cycles_call > 0, row.scope == kScopeBlock);
+      EXPECT_EQ(row.cycles_group > 0, row.family == kGemmGroup);
     } else {
       EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.scope + row.weight, 0);
     }
@@ -110,12 +113,13 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
 TEST(Rows, HaveAScalarFormForEveryFamilyAndType) {
   std::set<std::string> scalar;
   const auto key = [](const Row& r, int32_t in) {
-    return std::to_string(r.family) + " " + std::to_string(in) + " " + std::to_string(r.out);
+    return std::to_string(r.family) + " " + std::to_string(in) + " " + std::to_string(r.weight) +
+           " " + std::to_string(r.out);
   };
   for (const Row& row : rows())
     if (row.isa == kIsaScalar) scalar.insert(key(row, row.in));
   for (const Row& row : rows()) {
-    const int32_t in = row.family == kGemm && row.in == OCTET_S16 ? OCTET_S8 : row.in;
+    const int32_t in = row.mr && row.in == OCTET_S16 ? OCTET_S8 : row.in;
     EXPECT_TRUE(scalar.count(key(row, in))) << row.name;
   }
 }

@@ -75,7 +75,7 @@ def check(nm: str, objdump: str, isa: str, archive: str) -> list[str]:
     for name, body in functions(objdump, archive).items():
         if isa == "neon":
             complaints += [f"{name}: {x}" for x in body if CRYPTO.match(x)]
-        if not name.startswith("octet_gemm_") or isa == "scalar":
+        if not name.startswith(("octet_gemm_", "octet_gemmgroup_")) or isa == "scalar":
             continue
         tiles += 1
         calls = [x for x in body if CALL.match(x)]

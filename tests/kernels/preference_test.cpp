@@ -15,7 +15,7 @@ uint32_t chosen(uint32_t isas) {
   c.flags = OCTET_ALLOW_SLOW;
   GemmTable table;
   octet_error error = {};
-  EXPECT_EQ(make_gemm_table(&error, c, OCTET_U8, kOutQ8, 64, 64, &table), OCTET_OK);
+  EXPECT_EQ(make_gemm_table(&error, c, OCTET_U8, kOutQ8, 64, 64, {}, &table), OCTET_OK);
   return table.rows[0]->isa;
 }
 

@@ -16,7 +16,8 @@ Layer golden_layer(size_t index) {
   if (index < 900) return random_layer(&rng);
   if (index < 960) return random_u8_layer(&rng);
   if (index < 1010) return random_residual_layer(&rng);
-  return random_named_layer(&rng);
+  if (index < 1090) return random_named_layer(&rng);
+  return random_group_layer(&rng);
 }
 
 std::string line_of(size_t index, const Layer& l, const Bytes& y) {

@@ -202,6 +202,98 @@ Layer random_u8_layer(Rng* rng) {
   return l;
 }
 
+namespace {
+
+// Integers, or floats that a scheme quantizes: for each group, each channel or all weights.
+void draw_group_weights(Rng* rng, Layer* l) {
+  const size_t n = static_cast<size_t>(l->n), k = static_cast<size_t>(l->k);
+  const int32_t low = type_min(l->w_type), high = type_max(l->w_type);
+  const bool per_tensor = !l->group && rng->chance(40), floats = rng->chance(40);
+  const size_t span = l->group ? static_cast<size_t>(l->group) : k;
+  const size_t groups = l->group ? k / span : 1;
+  const size_t scales = per_tensor ? 1 : n * groups;
+  const int32_t exponent = is_4bit(l->w_type) ? -3 : -7;
+  const bool extremes = rng->chance(25), zeros = rng->chance(50);
+  l->w_scale.clear();
+  l->w_zero.clear();
+  for (size_t i = 0; i < scales; ++i) {
+    l->w_scale.push_back(random_scale(rng, exponent));
+    l->w_zero.push_back(zeros ? static_cast<int32_t>(rng->range(low, high)) : 0);
+  }
+  for (size_t i = 0; i < n * k; ++i)
+    l->w.push_back(static_cast<int8_t>(extremes ? rng->pick<int32_t>({low, high})
+                                                : static_cast<int32_t>(rng->range(low, high))));
+  if (!floats || !n || !k) return;
+  for (size_t i = 0; i < n * k; ++i) l->wf.push_back(ldexpf(rng->unit() * 2 - 1, exponent + 2));
+  l->w_scheme = sized<octet_scheme>();
+  l->w_scheme.type = l->w_type;
+  l->w_scheme.granularity = l->group     ? OCTET_PER_GROUP + 0
+                            : per_tensor ? OCTET_PER_TENSOR + 0
+                                         : OCTET_PER_CHANNEL + 0;
+  l->w_scheme.group = l->group;
+  if (!zeros) l->w_scheme.flags = OCTET_SYMMETRIC;
+  for (size_t at = 0; at < scales; ++at) {
+    const size_t from = per_tensor ? 0 : at * span, count = per_tensor ? n * k : span;
+    float min = 0, max = 0;
+    for (size_t i = from; i < from + count; ++i) {
+      min = std::min(min, l->wf[i]);
+      max = std::max(max, l->wf[i]);
+    }
+    const ScaleZero s = choose(min, max, low, high, !zeros);
+    l->w_scale[at] = s.scale;
+    l->w_zero[at] = s.zero;
+    for (size_t i = from; i < from + count; ++i)
+      l->w[i] = static_cast<int8_t>(quantize(l->wf[i], s.scale, s.zero, low, high));
+  }
+}
+
+}  // namespace
+
+Layer random_group_layer(Rng* rng) {
+  Layer l;
+  l.m = rng->pick<int64_t>({0, 1, 1, 2, 3, 4, 6, 7, 8, 13, 29});
+  l.n = rng->pick<int64_t>({0, 1, 3, 15, 16, 17, 33, 48, 64, 65, 100, 130});
+  l.mode = rng->pick<Mode>({Mode::kStatic, Mode::kStatic, Mode::kCall, Mode::kCallRows,
+                            Mode::kDynamicRow, Mode::kDynamicTensor});
+  l.in = rng->chance(50) ? OCTET_U8 : OCTET_S8;
+  l.w_type = rng->pick<octet_type>({OCTET_S4, OCTET_S4, OCTET_U4, OCTET_S8, OCTET_U8});
+  if (is_4bit(l.w_type) && rng->chance(30)) {
+    l.k = rng->pick<int64_t>({0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 60, 127, 130});
+  } else {
+    const int64_t step = is_4bit(l.w_type) ? 8 : 4;
+    l.group = rng->pick<int64_t>({step, 2 * step, 5 * step, 32, 32, 64, 128, 136, 264});
+    l.k = l.group * rng->pick<int64_t>({0, 1, 1, 2, 3, 5});
+  }
+  draw_group_weights(rng, &l);
+  draw_activations(rng, &l);
+  draw_output(rng, &l);
+  if (l.group && l.out.type == OCTET_S32) l.out.type = OCTET_F32;
+  draw_bias(rng, &l);
+  if (l.group && l.bias_type == OCTET_S32) l.bias_type = 0;
+  pack_pairs(&l);
+  return l;
+}
+
+void pack_pairs(Layer* l) {
+  if (!is_4bit(l->w_type)) return;
+  const size_t k = static_cast<size_t>(l->k), pitch = (k + 1) / 2;
+  l->w_pairs.assign(static_cast<size_t>(l->n) * pitch, 0);
+  for (size_t i = 0; i < l->w.size(); ++i) {
+    const int32_t bits = l->w[i] & 15;
+    const size_t at = i % k;
+    l->w_pairs[i / k * pitch + at / 2] |= static_cast<uint8_t>(at % 2 ? bits << 4 : bits);
+  }
+}
+
+Layer with_s8_weights(const Layer& l) {
+  Layer other = l;
+  other.w_type = OCTET_S8;
+  other.w_pairs.clear();
+  other.wf.clear();
+  other.w_scheme = {};
+  return other;
+}
+
 Layer random_residual_layer(Rng* rng) {
   Layer l = random_layer(rng);
   while (l.out.type == OCTET_S32) l = random_layer(rng);
@@ -250,9 +342,10 @@ Layer random_named_layer(Rng* rng) {
 
 std::string describe(const Layer& l) {
   static const char* const modes[] = {"static", "call", "call-rows", "row", "tensor"};
-  static const char* const types[] = {"none", "u8", "s8", "s32", "f32"};
+  static const char* const types[] = {"none", "u8", "s8", "s32", "f32", "u4", "s4"};
   static const char* const acts[] = {"none", "relu", "relu6", "clamp"};
   const int32_t middle = l.w_type == OCTET_U8 ? 128 : 0;
+  const std::string grouped = " in groups of " + std::to_string(l.group);
   const bool zeros =
       std::any_of(l.w_zero.begin(), l.w_zero.end(), [&](int32_t z) { return z != middle; });
   static const char* const numerics[] = {"", ", onnx", ", qnnpack", ", tflite", ", tflite single"};
@@ -262,22 +355,34 @@ std::string describe(const Layer& l) {
            static_cast<int>(l.m), static_cast<int>(l.n), static_cast<int>(l.k), types[l.in],
            modes[static_cast<int>(l.mode)], l.scheme.flags & OCTET_SYMMETRIC ? " symmetric" : "",
            l.scheme.flags & OCTET_DIVIDE ? " divide" : "", l.wf.empty() ? types[l.w_type] : "f32",
-           !l.wf.empty() && l.w_type == OCTET_U8 ? " as u8" : "",
-           l.w_scale.size() == 1 ? "" : " per channel", zeros ? " with zero points" : "",
-           types[l.bias_type], l.residual.type ? ", residual " : "",
-           l.residual.type ? types[l.residual.type] : "", acts[l.act], types[l.out.type],
-           numerics[l.numerics]);
+           l.wf.empty() || l.w_type == OCTET_S8 ? ""
+           : l.w_type == OCTET_U8               ? " as u8"
+           : l.w_type == OCTET_U4               ? " as u4"
+                                                : " as s4",
+           l.group                 ? grouped.c_str()
+           : l.w_scale.size() == 1 ? ""
+                                   : " per channel",
+           zeros ? " with zero points" : "", types[l.bias_type],
+           l.residual.type ? ", residual " : "", l.residual.type ? types[l.residual.type] : "",
+           acts[l.act], types[l.out.type], numerics[l.numerics]);
   return text;
 }
 
 octet_tensor source_tensor(const Layer& l, octet_qparams* q) {
   if (!l.wf.empty()) return octet_mat(OCTET_F32, l.wf.data(), l.n, l.k);
-  octet_tensor t = octet_mat(l.w_type, l.w.data(), l.n, l.k);
+  const bool pairs = is_4bit(l.w_type);
+  octet_tensor t = octet_mat(
+      l.w_type, pairs ? static_cast<const void*>(l.w_pairs.data()) : l.w.data(), l.n, l.k);
+  if (pairs) {
+    t.strides[0] = (l.k + 1) / 2 * 2;
+    t.strides[1] = 1;
+  }
   static const float one = 1;
   *q = {};
   q->count = static_cast<int64_t>(l.w_scale.size());
   q->scale = l.w_scale.empty() ? &one : l.w_scale.data();
   q->zero_point = l.w_zero.data();
+  q->group = l.group;
   t.q = q;
   return t;
 }

@@ -19,6 +19,13 @@ Layer random_u8_layer(Rng* rng);
 // The same layer with the other type of weights: bytes xor 0x80, zero points moved by 128.
 Layer with_other_weights(const Layer& l);
 
+// Weights of 4 bits, and of all types with a scale for each group of k.
+Layer random_group_layer(Rng* rng);
+// Fills w_pairs of 4-bit weights.
+void pack_pairs(Layer* l);
+// 4-bit weights as the same integers in s8.
+Layer with_s8_weights(const Layer& l);
+
 // The same with a residual, q8 or f32 as its output. Some floats are NaN or infinite.
 Layer random_residual_layer(Rng* rng);
 

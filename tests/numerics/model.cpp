@@ -203,11 +203,42 @@ void append(std::vector<uint8_t>* bytes, T value) {
   bytes->insert(bytes->end(), p, p + sizeof value);
 }
 
+// A scale for each group of K: exact integers within a group, a float sum over groups.
+std::vector<uint8_t> group_model(const Layer& l, const Activations& a) {
+  std::vector<uint8_t> y;
+  const int64_t groups = l.k / l.group;
+  for (int64_t i = 0; i < l.m; ++i)
+    for (int64_t j = 0; j < l.n; ++j) {
+      const size_t row = static_cast<size_t>(i), col = static_cast<size_t>(j);
+      float f = 0;
+      for (int64_t g = 0; g < groups; ++g) {
+        const size_t at = static_cast<size_t>(j * groups + g);
+        int64_t acc = 0;
+        for (int64_t k = g * l.group; k < (g + 1) * l.group; ++k)
+          acc += int64_t{a.q[static_cast<size_t>(i * l.k + k)] - a.zero[row]} *
+                 (weight(l, static_cast<size_t>(j * l.k + k)) - l.w_zero[at]);
+        if (acc != static_cast<int32_t>(acc)) ADD_FAILURE() << "this layer is not exact";
+        const float product = static_cast<float>(static_cast<int32_t>(acc)) * l.w_scale[at];
+        f = f + product;
+      }
+      float v = f * a.scale[row];
+      if (l.bias_type) v = v + l.bias_f[col];
+      if (l.out.type == OCTET_F32) {
+        append(&y, a.finite[row] ? activate(l, v) : __builtin_nanf(""));
+      } else {
+        const float inverse = 1.0f / l.out.scale;
+        append(&y, static_cast<uint8_t>(to_q8(l, v * inverse)));
+      }
+    }
+  return y;
+}
+
 }  // namespace
 
 std::vector<uint8_t> model(const Layer& l) {
   const Activations a = activations(l);
   const bool per_row = l.in_scale.size() != 1 || l.mode == Mode::kDynamicRow;
+  if (l.group) return group_model(l, a);
   std::vector<uint8_t> y;
   for (int64_t i = 0; i < l.m; ++i)
     for (int64_t j = 0; j < l.n; ++j) {

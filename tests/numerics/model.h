@@ -30,7 +30,9 @@ struct Layer {
   octet_scheme scheme = sized<octet_scheme>();
   // Weights: integers with one scale or one for each channel, perhaps made of floats.
   octet_type w_type = OCTET_S8;
-  std::vector<int8_t> w;  // u8 as their bytes
+  std::vector<int8_t> w;  // u8 as their bytes, 4-bit ones a byte each
+  int64_t group = 0;      // elements of k that share a scale: w_scale is [n][k/group]; 0: none
+  std::vector<uint8_t> w_pairs;  // 4-bit weights as tensors hold them, rows of an odd k padded
   std::vector<float> w_scale = {1};
   std::vector<int32_t> w_zero = {0};
   std::vector<float> wf;
@@ -47,8 +49,11 @@ struct Layer {
   float lo = 0, hi = 0;
 };
 
-inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : 0; }
-inline int32_t type_max(octet_type t) { return t == OCTET_S8 ? 127 : 255; }
+inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : t == OCTET_S4 ? -8 : 0; }
+inline int32_t type_max(octet_type t) {
+  return t == OCTET_S8 ? 127 : t == OCTET_S4 ? 7 : t == OCTET_U4 ? 15 : 255;
+}
+inline bool is_4bit(octet_type t) { return t == OCTET_U4 || t == OCTET_S4; }
 
 // A weight as an integer.
 inline int32_t weight(const Layer& l, size_t i) {

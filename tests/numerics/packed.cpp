@@ -26,6 +26,27 @@ Layer packed_layer(octet_type bias_type) {
   return l;
 }
 
+Layer packed_group_layer(octet_type type, int64_t group) {
+  Layer l = packed_layer(OCTET_F32);
+  Rng rng(41);
+  l.k = 32;
+  l.w_type = type;
+  l.group = group;
+  l.x.clear();
+  l.w.clear();
+  l.w_scale.clear();
+  l.w_zero.clear();
+  for (int64_t i = 0; i < l.m * l.k; ++i) l.x.push_back(static_cast<uint8_t>(rng.next()));
+  const auto draw = [&] { return rng.range(type_min(type), type_max(type)); };
+  for (int64_t i = 0; i < l.n * l.k; ++i) l.w.push_back(static_cast<int8_t>(draw()));
+  for (int64_t i = 0; i < l.n * (group ? l.k / group : 1); ++i) {
+    l.w_scale.push_back(0.015625f * (1 + rng.unit()));
+    l.w_zero.push_back(static_cast<int32_t>(draw()));
+  }
+  pack_pairs(&l);
+  return l;
+}
+
 namespace {
 
 // The desc of a layer's weights with what it points to.
@@ -35,6 +56,7 @@ struct Desc {
   octet_weights_desc d = sized<octet_weights_desc>();
   explicit Desc(const Layer& l) : source(source_tensor(l, &q)), bias(bias_tensor(l)) {
     d.source = &source;
+    if (!l.wf.empty() && l.w_scheme.struct_size) d.scheme = &l.w_scheme;
     if (l.bias_type) d.bias = &bias;
   }
 };

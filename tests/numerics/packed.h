@@ -12,6 +12,9 @@ namespace octet_test {
 // point for each channel, and a bias.
 Layer packed_layer(octet_type bias_type);
 
+// The same shape with K = 32, of 4-bit or group-wise weights.
+Layer packed_group_layer(octet_type type, int64_t group);
+
 size_t packed_size(const octet_context* c, const Layer& l);
 Bytes packed_bytes(const octet_context* c, const Layer& l, const octet_exec* exec = nullptr);
 
