@@ -51,6 +51,9 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmax": ("kMinMax", "RangeFn"),
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
+    "poolmax": ("kPoolMax", "PoolFn"),
+    "poolavg": ("kPoolAvg", "PoolFn"),
+    "poolavgint": ("kPoolAvgInt", "PoolFn"),
 }
 SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),

@@ -102,7 +102,9 @@ struct Block {
   int32_t m, n;           // at least 1
   int32_t row0, col0;     // indices into the arrays of finish
   int32_t columns_outer;  // what stays in the caches: 0 rows of A, while B streams; 1 a panel of B
-  const Finish* finish;   // never null
+  int32_t
+      prefetch;  // with columns_outer: B is beyond L2, so fetch the next columns' panels into it
+  const Finish* finish;  // never null
 };
 typedef void BlockFn(const Block*);
 
@@ -137,6 +139,27 @@ typedef void RangeFn(const float* x, size_t n, Range* into);
 typedef void RangeColsFn(const float* x, size_t rows, ptrdiff_t pitch, size_t n, Range* into);
 typedef int32_t RowSumFn(const void* a, size_t n);  // sum of n bytes, modulo 2^32
 
+// Pooling of bytes: `pixels` outputs of n channels each, which share the shape of their window. Tap
+// (i, j, k) of pixel p, i < size[0] and so on, is the n bytes at
+// x + p * step_x + i * step[0] + j * step[1] + k * step[2]; output p is the n bytes at y + p *
+// step_y. Windows hold only taps that exist; y overlaps no tap.
+struct Pool {
+  const void* x;
+  void* y;
+  int64_t pixels, step_x, step_y;  // bytes
+  size_t n;                        // at least 1
+  int64_t size[3], step[3];        // their product is at least 1 and, for averages, below 2^23
+  // Averages: acc = sum of taps - bias, then
+  //   poolavg      rne(clamp(fl(float(acc) * mult), qmin - zero, qmax - zero)) + zero
+  //   poolavgint   clamp((acc + or - divisor / 2) / divisor, qmin, qmax), away from 0 and then cut
+  //                towards it; bias is 0
+  int32_t bias;
+  float mult;
+  int32_t zero, qmin, qmax;
+  int32_t divisor;  // poolavgint: at least 1
+};
+typedef void PoolFn(const Pool*);
+
 typedef void AnyFn(void);
 
 // Families and the type of their fn:
@@ -153,6 +176,9 @@ typedef void AnyFn(void);
 //   minmax      RangeFn   f32
 //   minmaxcols  RangeColsFn  f32
 //   rowsum      RowSumFn  u8, s8
+//   poolmax     PoolFn    u8 -> u8, s8 -> s8
+//   poolavg     PoolFn    u8, s8 -> u8, s8
+//   poolavgint  PoolFn    u8 -> u8, s8 -> s8
 enum Family : int32_t {
   kGemm,
   kQuantize,
@@ -165,6 +191,9 @@ enum Family : int32_t {
   kMinMax,
   kMinMaxCols,
   kRowSum,
+  kPoolMax,
+  kPoolAvg,
+  kPoolAvgInt,
   kFamilies
 };
 

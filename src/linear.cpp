@@ -182,6 +182,9 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, &l.table, w.proved_load));
   l.form = l.table.rows[0]->in;
   if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
+  // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the
+  // caches. A copy costs less where its rows are multiplied with many columns.
+  l.copies_a = w.k && w.k % 4096 == 0 && w.n >= 512 && has_blocks(l.table);
   l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
   l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
   l.rowsum = kernel<RowSumFn>(c, kRowSum, l.q_type, OCTET_S32);

@@ -33,6 +33,7 @@ struct Linear {
   octet_type q_type;      // integers of the activations before they take the tiles' form
   int32_t form;           // what the tiles read: U8, S8 or S16 (widened)
   int32_t shift;          // operand integer minus activation integer: 0, 128 or -128
+  bool copies_a;          // rows that tiles could read as they are lie badly for the caches
   int32_t lo, hi;         // q8 out
   float flo, fhi;         // f32 out
   GemmTable table;
@@ -47,7 +48,7 @@ struct Linear {
 
   bool dynamic() const { return input == Input::kDynamicRow || input == Input::kDynamicTensor; }
   // The activations are rewritten into the workspace before the tiles read them.
-  bool packs_a() const { return dynamic() || form != static_cast<int32_t>(q_type); }
+  bool packs_a() const { return dynamic() || copies_a || form != static_cast<int32_t>(q_type); }
   // Tiles read the caller's tensor, and nothing that belongs to a row is needed.
   bool in_place() const { return input == Input::kStatic && !packs_a() && !w.has_zero; }
 };

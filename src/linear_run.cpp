@@ -17,6 +17,7 @@ constexpr int64_t kSpan = 512;              // activations handled at a time on 
 constexpr int64_t kRangeSpan = 16384;       // elements of one min/max task
 constexpr int64_t kChunkBytes = 2 << 20;    // prepared activations at a time: about an L2
 constexpr int64_t kChunkStep = 168;         // a multiple of the mr of every tile
+constexpr int64_t kBlockChunkStep = 64;     // and of that of every block
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -134,7 +135,8 @@ bool choose_finite(const Linear& l, const Range& r, float* scale, int32_t* zero)
   return false;
 }
 
-void prepare_row(Chunk& c, int64_t i) {
+// run: for rows that are rewritten as they are; x, y and n are set here.
+void prepare_row(Chunk& c, int64_t i, Run& run) {
   const Linear& l = c.l;
   const char* x = c.x + i * c.pitch_x;
   char* to = c.s.a + i * c.pitch_a;
@@ -154,11 +156,13 @@ void prepare_row(Chunk& c, int64_t i) {
     if (c.per_row) zero = c.call_zero ? c.call_zero[i] : 0;
     const size_t k = static_cast<size_t>(l.w.k);
     if (l.packs_a()) {
-      Run run = {};
       run.x = x;
       run.y = to;
       run.n = k;
-      (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
+      if (l.form == OCTET_S16 || l.shift)
+        (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
+      else
+        memcpy(to, x, k);
     }
     if (sums)
       sum = static_cast<uint32_t>(l.rowsum(x, k)) +
@@ -172,7 +176,21 @@ void prepare_row(Chunk& c, int64_t i) {
 void prepare_task(void* arg, size_t task) {
   Chunk& c = *static_cast<Chunk*>(arg);
   const int64_t first = static_cast<int64_t>(task) * c.rows_per_task;
-  for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i);
+  Run run = {.x = c.x,  // every field by name, as of Tile in cover_tiles
+             .y = c.s.a,
+             .mask = nullptr,
+             .n = 0,
+             .in_scale = nullptr,
+             .in_zero = nullptr,
+             .out_inv = nullptr,
+             .out_scale = nullptr,
+             .out_zero = nullptr,
+             .in_step = 0,
+             .out_step = 0,
+             .qmin = 0,
+             .qmax = 0,
+             .divide = 0};
+  for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i, run);
 }
 
 // Where the rows of a tile begin.
@@ -232,6 +250,7 @@ void cover_block(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1
   b.n = static_cast<int32_t>(n1 - n0);
   b.col0 = static_cast<int32_t>(n0);
   b.columns_outer = c.plan.columns_outer;
+  b.prefetch = c.plan.prefetch;
   b.finish = c.finish;
   const int64_t rest = &edge == &full ? 0 : (m1 - m0) % full.mr;
   const auto run = [&](const Row& row, int64_t from, int64_t to) {
@@ -335,7 +354,7 @@ void set_columns(Finish* f, const Columns& columns) {
 Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
                    const float* call_scale) {
   const WeightsView& w = l.w;
-  Finish f = output_finish(l);
+  Finish f = l.fixed_finish ? *l.fixed_finish : output_finish(l);
   if (c.per_row) {
     // The bias area of the weights is float zeros where there is no bias.
     f.ibias = c.s.zeros;
@@ -503,8 +522,9 @@ void size_chunks(Linear* l) {
   const int64_t k4 = (l->w.k + 3) / 4 * 4;
   l->prepared_pitch = (k4 * (l->form == OCTET_S16 ? 2 : 1) + 63) / 64 * 64;
   if (l->prepared_pitch % 4096 == 0) l->prepared_pitch += 64;
-  const int64_t steps = kChunkBytes / l->prepared_pitch / kChunkStep;
-  l->chunk = (steps ? steps : 1) * kChunkStep;
+  const int64_t step = has_blocks(l->table) ? kBlockChunkStep : kChunkStep;
+  const int64_t steps = kChunkBytes / l->prepared_pitch / step;
+  l->chunk = (steps ? steps : 1) * step;
 }
 
 Finish fixed_finish(const Linear& l) {
@@ -516,8 +536,9 @@ Finish fixed_finish(const Linear& l) {
 int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, int32_t threads,
                        const GemmPlan& plan) {
   const int64_t chunk = chunk_rows(l, rows);
-  if (threads > 1 || !l.packs_a()) return chunk;
-  return min64(chunk, hot_rows(ctx, l.prepared_pitch, plan.main->mr));
+  // So few rows are always taken at once.
+  if (threads > 1 || !l.packs_a() || chunk <= 4 * plan.main->mr) return chunk;
+  return min64(chunk, hot_rows(ctx, l.prepared_pitch, *plan.main));
 }
 
 size_t linear_workspace(const Linear& l, int64_t rows) {

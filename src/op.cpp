@@ -285,6 +285,7 @@ octet_status octet_linear_create(const octet_context* c, const octet_linear_desc
 octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_in,
                             octet_tensor* out, size_t n_out, octet_error* err) {
   OCTET_TRY(check_op(err, o));
+  if (o->kind) return o->kind->infer(err, *o, in, n_in, out, n_out);
   View x;
   OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
   if (!out || n_out != 1)
@@ -303,6 +304,7 @@ octet_status octet_op_workspace(const octet_op* o, const octet_tensor* in, size_
                                 const octet_exec* e, size_t* bytes, octet_error* err) {
   OCTET_TRY(check_op(err, o));
   if (!bytes) return fail(err, OCTET_ERR_ARGUMENT, "bytes is NULL; pass where the size goes.");
+  if (o->kind) return o->kind->workspace(err, *o, in, n_in, e, bytes);
   View x;
   Exec exec;
   OCTET_TRY(read_exec(err, e, &exec));
@@ -323,6 +325,7 @@ octet_status octet_op_run(const octet_op* o, const octet_tensor* in, size_t n_in
     run_small(o->linear, call.x, call.pitch_x, call.y, call.pitch_y, call.rows);
     return OCTET_OK;
   }
+  if (o->kind) return o->kind->run(err, *o, in, n_in, out, n_out, e);
   return run(*o, in, n_in, out, n_out, e, err);
 }
 
@@ -333,10 +336,16 @@ octet_status octet_op_plan(const octet_op* o, const octet_tensor* in, size_t n_i
   octet_plan given;
   OCTET_TRY(read_struct(err, "octet_plan", p, sizeof given, &given));
   const FpGuard guard;
-  Planned planned;
-  OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
-  planned.plan.struct_size = p->struct_size;
-  memcpy(p, &planned.plan, sizeof planned.plan);
+  octet_plan filled;
+  if (o->kind) {
+    OCTET_TRY(o->kind->plan(err, *o, in, n_in, e, &filled));
+  } else {
+    Planned planned;
+    OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
+    filled = planned.plan;
+  }
+  filled.struct_size = p->struct_size;
+  memcpy(p, &filled, sizeof filled);
   return OCTET_OK;
 }
 
@@ -345,10 +354,14 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
                                octet_error* err) {
   OCTET_TRY(check_op(err, o));
   const FpGuard guard;
+  if (o->kind) return o->kind->describe(err, *o, in, n_in, e, json, cap, need);
   Planned planned;
   OCTET_TRY(plan_call(err, *o, in, n_in, e, &planned));
   const octet_plan& p = planned.plan;
   const Linear& l = o->linear;
+  GemmPlan modelled = {};  // plans of small calls are kept without their cycles
+  if (planned.gemm.main)
+    replan_gemm(*o->context, l.table, planned.shape.m, 1, planned.gemm.main, &modelled);
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
         "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"out\":\"%s\",\"m\":"
@@ -362,10 +375,10 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
         "\"repacked\":%s,\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,"
-        "\"bound\":\"%s\","
-        "\"why\":\"%s\",\"candidates\":%d,\"kernels\":[",
+        "\"bound\":\"%s\",\"why\":\"%s\",\"candidates\":%d,\"modelled_cycles\":%lld,"
+        "\"kernels\":[",
         p.flags & OCTET_PLAN_REPACKED ? "true" : "false", p.workspace_bytes, p.state_bytes,
-        p.weight_bytes, p.bound, p.why, p.candidates);
+        p.weight_bytes, p.bound, p.why, p.candidates, static_cast<long long>(modelled.cycles));
     bool first = true;
     for (int w = 4; w > 0; --w) {
       const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];

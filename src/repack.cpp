@@ -58,7 +58,8 @@ struct Proving {
 
 void plan_repack(const octet_context& c, octet_weights* w) {
   WeightsView& v = w->view;
-  if (c.forced && reads_proved(c) && v.n && v.k >= kProvedWindow) v.proved_load = 1;
+  if (c.forced && c.forced->layout == kLayoutProved && v.n && v.k >= kProvedWindow)
+    v.proved_load = 1;
 }
 
 octet_status repack(octet_error* err, const octet_context& c, const Exec& exec, octet_weights* w) {

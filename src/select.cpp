@@ -159,25 +159,31 @@ int64_t l2_bytes(const octet_context& c) {
   return static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
 }
 
+// A block of AMX shares L2 with panels of B that are fetched ahead.
+int64_t l2_for_a(const octet_context& c, const Row& main) {
+  return l2_bytes(c) / (is_block(main) ? 4 : 2);
+}
+
 constexpr int64_t kTasks = 4, kMoreTasks = 16;     // for each thread; more of them if large
 constexpr int64_t kLargeTask = int64_t{24} << 20;  // products: 100 us and more
 
-// Tasks: a block of A that stays in half of L2 while every panel of B passes by; enough of them for
-// the threads, so that the last to end keeps the others waiting for little.
+// Tasks: a block of A that stays in its part of L2 while every panel of B passes by; enough of them
+// for the threads, so that the last to end keeps the others waiting for little.
 void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads, GemmPlan* plan) {
   const int64_t mr = plan->main->mr, nr = plan->main->nr;
   plan->nc = t.n;
   plan->mc = m;
-  plan->columns_outer = false;
+  plan->columns_outer = plan->prefetch = false;
   const int64_t l2 = l2_bytes(c);
   if (is_block(*plan->main)) {
     // While B streams by, mr rows of A stay in L1; they should fit, and B into L2.
     const int64_t l1 = static_cast<int64_t>(c.cpu.l1d ? c.cpu.l1d : 32 << 10);
-    plan->columns_outer = mr * t.k > l1 / 3 * 2 || t.n * t.k > l2 / 4 * 3;
+    plan->prefetch = t.n * t.k > l2 / 4 * 3;
+    plan->columns_outer = mr * t.k > l1 / 3 * 2 || plan->prefetch;
   }
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
-  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2 / 2)) return;  // one task
-  int64_t mc = hot_rows(c, row_bytes, mr);
+  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2_for_a(c, *plan->main))) return;
+  int64_t mc = hot_rows(c, row_bytes, *plan->main);
   if (mc > round_up(m, mr)) mc = round_up(m, mr);
   int64_t nc = round_up(t.n, nr);
   const auto too_few = [&] {
@@ -367,9 +373,15 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
   cut(c, table, m, threads, plan);
 }
 
-int64_t hot_rows(const octet_context& c, int64_t pitch, int64_t mr) {
-  const int64_t rows = l2_bytes(c) / 2 / pitch / mr * mr;
-  return rows < 4 * mr ? 4 * mr : rows;
+bool has_blocks(const GemmTable& table) {
+  for (int32_t i = 0; i < table.count; ++i)
+    if (is_block(*table.rows[i])) return true;
+  return false;
+}
+
+int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main) {
+  const int64_t rows = l2_for_a(c, main) / pitch / main.mr * main.mr;
+  return rows < 4 * main.mr ? 4 * main.mr : rows;
 }
 
 int32_t count_candidates(const GemmTable& table, int64_t m) {

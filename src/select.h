@@ -25,9 +25,9 @@ struct GemmPlan {
   const Row* main;
   const Row* full[kMaxPanels + 1];  // by width in panels; [0] unused
   const Row* edge[kMaxPanels + 1];
-  int64_t mc, nc;      // rows and columns of one task
-  bool columns_outer;  // blocks: Block.columns_outer
-  double cycles;       // modelled; not known of plans that were kept
+  int64_t mc, nc;                // rows and columns of one task
+  bool columns_outer, prefetch;  // blocks: those of Block
+  double cycles;                 // modelled; not known of plans that were kept
 
   const Row* main_row(const GemmTable&) const { return main; }
   const Row* full_row(const GemmTable&, int64_t panels) const { return full[panels]; }
@@ -89,9 +89,12 @@ octet_status select_gemm(octet_error* err, const octet_context& c, const GemmTab
 void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int32_t threads,
                  const Row* main, GemmPlan* plan);
 
-// Rows of activations, `pitch` bytes apart, that stay in half of L2 while every panel of B passes
-// by: a multiple of mr.
-int64_t hot_rows(const octet_context& c, int64_t pitch, int64_t mr);
+// A row of scope block is among the candidates.
+bool has_blocks(const GemmTable& table);
+
+// Rows of activations, `pitch` bytes apart, that stay in their part of L2 while every panel of B
+// passes by: a multiple of main.mr.
+int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main);
 
 // Candidates that fit m rows.
 int32_t count_candidates(const GemmTable& table, int64_t m);

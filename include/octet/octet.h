@@ -270,9 +270,16 @@ enum {
   OCTET_JIT = 8     /* not in this release */
 };
 
-typedef struct octet_geometry { /* convolution and pooling; not in this release */
-  uint32_t struct_size, flags;
-  int32_t rank, groups, stride[3], dilation[3], pad_lo[3], pad_hi[3], out_pad[3], reserved;
+/* How windows slide over an image; entries 0 .. rank - 1 are D H W, H W or W, the others 0. An
+ * output has floor((in + pad_lo + pad_hi - dilation * (kernel - 1) - 1) / stride) + 1 indices along
+ * each dim. In this release pooling has one. */
+typedef struct octet_geometry {
+  uint32_t struct_size, flags;    /* flags: 0 */
+  int32_t rank;                   /* spatial dims, 1 to 3 */
+  int32_t groups;                 /* 1 */
+  int32_t stride[3], dilation[3]; /* at least 1 */
+  int32_t pad_lo[3], pad_hi[3];   /* before and behind the image, 0 or more */
+  int32_t out_pad[3], reserved;   /* 0 */
 } octet_geometry;
 
 typedef struct octet_weights_desc {
@@ -405,6 +412,25 @@ typedef struct octet_gemm_desc {
   int32_t numerics;
 } octet_gemm_desc;
 
+typedef struct octet_pool_desc {
+  uint32_t struct_size, flags; /* OCTET_CEIL, OCTET_EXCLUDE_PAD, OCTET_ADAPTIVE, OCTET_GLOBAL */
+  octet_qtype in, out;         /* U8 or S8, each with scale and zero point */
+  int32_t kind;                /* OCTET_POOL_MAX, OCTET_POOL_AVERAGE */
+  int32_t kernel[3];           /* as in octet_geometry; all 0 with ADAPTIVE and GLOBAL */
+  int32_t out_size[3];         /* ADAPTIVE: output extents, first spatial dim first; else all 0 */
+  int32_t divisor;             /* averages: instead of the window's; 0: the window's */
+  int32_t numerics;            /* OCTET_NUMERICS_TORCH, _TFLITE, _TFLITE_SINGLE (which is equal) */
+  int32_t reserved;            /* 0 */
+} octet_pool_desc;
+enum { OCTET_POOL_MAX = 0, OCTET_POOL_AVERAGE };
+enum {
+  OCTET_CEIL = 1, /* round output extents up; no window begins behind the image */
+  OCTET_EXCLUDE_PAD =
+      2,              /* averages divide by the taps that exist, not by those in the padding too */
+  OCTET_ADAPTIVE = 4, /* out_size windows share each dim: [floor(o*I/O), ceil((o+1)*I/O)) */
+  OCTET_GLOBAL = 8    /* one window, the whole image */
+};
+
 /* A normalization; in this release only what octet_fold_batchnorm reads. */
 typedef struct octet_norm_desc {
   uint32_t struct_size, flags;      /* flags: 0 */
@@ -496,6 +522,18 @@ OCTET_API void octet_weights_destroy(octet_weights* w);
  * these types under this cap. */
 OCTET_API octet_status octet_linear_create(const octet_context* c, const octet_linear_desc* d,
                                            octet_op** out, octet_error* err);
+
+/* Maxima or averages of windows. in[0]: [batch, spatial dims, channels], rank 3 to 5 (with ADAPTIVE
+ * and GLOBAL any of them), out[0]: the same rank, batch and channels. g: the windows; NULL with
+ * ADAPTIVE and GLOBAL. Padding never wins a maximum and adds nothing to a sum; each pad is at most
+ * half of the kernel, and averages have dilation 1. From one type or scale to another, maxima are
+ * requantized as by octet_requantize. Averages: rne(fl(float(sum of (q - z_in)) * m)) + z_out,
+ * clamped, with m = fl(fl(s_in / s_out) / divisor); with OCTET_NUMERICS_TFLITE, which wants in and
+ * out equal, sum of q over the taps that exist, divided with halves away from 0. A batch or image
+ * of no element gives none. The op needs no workspace. SLOW_ONLY: as octet_linear_create. At run,
+ * INEXACT: an average of 2^23 taps or more. */
+OCTET_API octet_status octet_pool_create(const octet_context* c, const octet_pool_desc* d,
+                                         const octet_geometry* g, octet_op** out, octet_error* err);
 
 /* Fills type, rank and dims of out from those of in; strides become 0, data and q stay. */
 OCTET_API octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_in,

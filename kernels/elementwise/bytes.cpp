@@ -53,6 +53,21 @@ struct Widen {
   }
 };
 
+// Short rows one by one: the copy of a vector's worth would take longer.
+template <class In>
+void widen(const Run* r) {
+  if (r->n > 8) return apply<Widen<In>>(r);
+  const In* x = static_cast<const In*>(r->x);
+  int16_t* y = static_cast<int16_t*>(r->y);
+  for (size_t i = 0; i < r->n; i += 4, y += 4) {
+    const size_t left = r->n - i;
+    y[0] = x[i];
+    y[2] = left > 1 ? x[i + 1] : 0;
+    y[1] = left > 2 ? x[i + 2] : 0;
+    y[3] = left > 3 ? x[i + 3] : 0;
+  }
+}
+
 // Sum of the bytes xor `sign`: with 0x80 a signed byte b counts as b + 128.
 inline uint64_t sum_bytes(const uint8_t* p, size_t n, uint8_t sign) {
   const hn::Repartition<uint64_t, ByteTag> wide;
@@ -76,8 +91,8 @@ inline uint64_t sum_bytes(const uint8_t* p, size_t n, uint8_t sign) {
 using namespace octet;
 
 OCTET_KERNEL void OCTET_ROW(flip_x8_x8)(const Run* r) { apply<Flip>(r); }
-OCTET_KERNEL void OCTET_ROW(widen_u8_s16)(const Run* r) { apply<Widen<uint8_t>>(r); }
-OCTET_KERNEL void OCTET_ROW(widen_s8_s16)(const Run* r) { apply<Widen<int8_t>>(r); }
+OCTET_KERNEL void OCTET_ROW(widen_u8_s16)(const Run* r) { widen<uint8_t>(r); }
+OCTET_KERNEL void OCTET_ROW(widen_s8_s16)(const Run* r) { widen<int8_t>(r); }
 
 OCTET_KERNEL int32_t OCTET_ROW(rowsum_u8_s32)(const void* a, size_t n) {
   return static_cast<int32_t>(

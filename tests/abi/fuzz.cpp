@@ -114,6 +114,7 @@ class Fuzz {
   void observers();
   void choose();
   void fold();
+  void pool();
 
   Random random_{20};
   std::vector<unsigned char> arena_, before_;
@@ -547,6 +548,57 @@ void Fuzz::choose() {
   });
 }
 
+void Fuzz::pool() {
+  const int spatial = 1 + static_cast<int>(random_.below(3));
+  octet_pool_desc d = grown<octet_pool_desc>();
+  octet_geometry g = grown<octet_geometry>();
+  d.kind = mostly(static_cast<int32_t>(random_.below(2)));
+  d.in = {mostly(q8()), mostly_float(0.5f), mostly(int32_t{3})};
+  d.out = one_in(2) ? d.in : octet_qtype{mostly(q8()), mostly_float(0.25f), mostly(int32_t{5})};
+  d.flags = one_in(3) ? static_cast<uint32_t>(random_.below(17)) : 0;
+  d.divisor = mostly(int32_t{0});
+  d.numerics = one_in(5) ? static_cast<int32_t>(random_.below(6)) : 0;
+  const bool windows = !(d.flags & (OCTET_ADAPTIVE | OCTET_GLOBAL)) || one_in(20);
+  g.rank = mostly(spatial);
+  g.groups = mostly(int32_t{1});
+  for (int i = 0; i < spatial; ++i) {
+    if (windows) d.kernel[i] = mostly(static_cast<int32_t>(1 + random_.below(3)));
+    if (d.flags & OCTET_ADAPTIVE)
+      d.out_size[i] = mostly(static_cast<int32_t>(1 + random_.below(4)));
+    g.stride[i] = mostly(static_cast<int32_t>(1 + random_.below(2)));
+    g.dilation[i] = mostly(int32_t{1}, 10);
+    g.pad_lo[i] = mostly(static_cast<int32_t>(random_.below(2)));
+    g.pad_hi[i] = mostly(static_cast<int32_t>(random_.below(2)));
+  }
+  octet_op* made = nullptr;
+  check("pool_create", [&](octet_error* err) {
+    return octet_pool_create(context(), &d, windows ? &g : nullptr, &made, err);
+  });
+  const Handle<octet_op> op(made);
+  if (!made) return;
+  std::vector<int64_t> dims(static_cast<size_t>(spatial) + 2);
+  for (int64_t& v : dims) v = small();
+  const octet_tensor x = tensor(d.in.type, dims);
+  octet_tensor inferred{};
+  octet_op_infer(made, &x, 1, &inferred, 1, nullptr);
+  if (inferred.rank == spatial + 2)
+    for (int i = 0; i < inferred.rank; ++i) dims[static_cast<size_t>(i)] = inferred.dims[i];
+  for (const int64_t v : dims)
+    if (v < 0 || v > 1000) return;
+  const octet_tensor y = tensor(d.out.type, dims);
+  const octet_exec* e = exec();
+  octet_plan plan = grown<octet_plan>();
+  size_t bytes = 0;
+  check("op_workspace",
+        [&](octet_error* err) { return octet_op_workspace(made, &x, 1, e, &bytes, err); });
+  check("op_plan", [&](octet_error* err) { return octet_op_plan(made, &x, 1, e, &plan, err); });
+  char json[2000];
+  check("op_describe", [&](octet_error* err) {
+    return octet_op_describe(made, &x, 1, e, json, random_.below(2000), &bytes, err);
+  });
+  check("pool_run", [&](octet_error* err) { return octet_op_run(made, &x, 1, &y, 1, e, err); });
+}
+
 void Fuzz::fold() {
   workspace_in_arena_ = false;
   const std::vector<int64_t> dims = shape();
@@ -573,7 +625,7 @@ void Fuzz::step() {
   void (Fuzz::* const all[])() = {&Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,     &Fuzz::verbs,
                                   &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,      &Fuzz::elements,
                                   &Fuzz::elements, &Fuzz::fake, &Fuzz::observers, &Fuzz::choose,
-                                  &Fuzz::fold};
+                                  &Fuzz::fold,     &Fuzz::pool};
   qs_ = 0;
   (this->*all[random_.below(std::size(all))])();
 }
@@ -591,5 +643,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 28 ? 0 : 1;
+  return fuzz.accepted().size() == 30 ? 0 : 1;
 }

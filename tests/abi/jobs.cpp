@@ -374,6 +374,41 @@ Job choose_job(int32_t chooser) {
   return job;
 }
 
+Job pool_job(const octet_context* c, int32_t kind) {
+  constexpr int64_t kSide = 9, kOut = 5, kChannels = 37;
+  struct Pool {
+    Op op;
+    std::vector<uint8_t> x;
+  };
+  auto p = std::make_shared<Pool>();
+  octet_pool_desc d = sized<octet_pool_desc>();
+  octet_geometry g = sized<octet_geometry>();
+  d.kind = kind;
+  d.in = {OCTET_U8, 0.37f, 100};
+  d.out = {OCTET_S8, 0.11f, -20};
+  g.rank = 2;
+  g.groups = 1;
+  for (int i = 0; i < 2; ++i) {
+    d.kernel[i] = 3;
+    g.stride[i] = 2;
+    g.dilation[i] = g.pad_lo[i] = g.pad_hi[i] = 1;
+  }
+  octet_op* op = nullptr;
+  octet_pool_create(c, &d, &g, &op, nullptr);
+  p->op.reset(op);
+  for (int64_t i = 0; i < kSide * kSide * kChannels; ++i)
+    p->x.push_back(static_cast<uint8_t>(i * 97 + i / 256));
+  Job job;
+  job.name = kind == OCTET_POOL_MAX ? "max pool" : "average pool";
+  job.out = std::make_shared<Guarded>(kOut * kOut * kChannels);
+  job.run = [p, out = job.out.get()](const octet_exec* e, octet_error* err) {
+    const octet_tensor x = octet_nhwc(OCTET_U8, p->x.data(), 1, kSide, kSide, kChannels),
+                       y = octet_nhwc(OCTET_S8, out->data(), 1, kOut, kOut, kChannels);
+    return octet_op_run(p->op.get(), &x, 1, &y, 1, e, err);
+  };
+  return job;
+}
+
 Job fold_job() {
   constexpr int64_t kO = 9, kI = 31;
   struct Fold {
@@ -470,6 +505,8 @@ std::vector<Job> other_jobs(const octet_context* c) {
   for (int32_t chooser = OCTET_CHOOSE_OCTET; chooser <= OCTET_CHOOSE_ONNX; ++chooser)
     jobs.push_back(choose_job(chooser));
   jobs.push_back(fold_job());
+  jobs.push_back(pool_job(c, OCTET_POOL_MAX));
+  jobs.push_back(pool_job(c, OCTET_POOL_AVERAGE));
   jobs.push_back(pack_job(c, false));
   jobs.push_back(pack_job(c, true));
   return jobs;

@@ -112,6 +112,27 @@ TEST_F(WorldTest, FakeQuantizerOfEveryAge) {
       });
 }
 
+TEST_F(WorldTest, PoolDescAndGeometryOfEveryAge) {
+  octet_pool_desc d = sized<octet_pool_desc>();
+  d.in = d.out = {OCTET_U8, 0.5f, 3};
+  d.kernel[0] = 2;
+  octet_geometry g = sized<octet_geometry>();
+  g.rank = g.groups = g.stride[0] = g.dilation[0] = 1;
+  const auto create = [&](const octet_pool_desc* pool, const octet_geometry* geometry,
+                          octet_error* err) {
+    octet_op* out = nullptr;
+    const octet_status status = octet_pool_create(w.context.get(), pool, geometry, &out, err);
+    octet_op_destroy(out);
+    return status;
+  };
+  check_sizes<octet_pool_desc>(
+      "octet_pool_desc", d,
+      [&](const octet_pool_desc* pool, octet_error* err) { return create(pool, &g, err); });
+  check_sizes<octet_geometry>(
+      "octet_geometry", g,
+      [&](const octet_geometry* geometry, octet_error* err) { return create(&d, geometry, err); });
+}
+
 TEST(Sizes, NormDescOfEveryAge) {
   float w[] = {1, 2, 3, 4}, bias[] = {0, 0}, ones[] = {1, 1};
   const octet_tensor weight = octet_mat(OCTET_F32, w, 2, 2), b = octet_vec(OCTET_F32, bias, 2),

@@ -11,7 +11,6 @@ needs nothing. Output is TAP.
 
 import contextlib
 import functools
-import io
 import json
 import os
 import struct
@@ -21,8 +20,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import test_program
-from test_program import Tap, octet_json
+from program import octet_json, options
+from program import run as run_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = ROOT / "bench" / "peers" / "driver.py"
@@ -242,12 +241,8 @@ class Installer(unittest.TestCase):
 
 
 def main() -> int:
-    test_program.options.program = os.path.abspath(sys.argv[1])
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-    with contextlib.redirect_stderr(io.StringIO()):
-        result = unittest.TextTestRunner(stream=io.StringIO(), resultclass=Tap).run(suite)
-    print(f"1..{Tap.number}")
-    return 0 if result.wasSuccessful() else 1
+    options.program = os.path.abspath(sys.argv[1])
+    return run_tests(__name__)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,18 @@
     test_program.py PROGRAM --golden FILE [--slow] [--update]
 
 The demo's accuracies are a function of the source alone, so one golden table serves every CPU, ISA
-cap and compiler. --update writes it anew. MESON_EXE_WRAPPER (an emulator) is put before the program
-where it is set. Output is TAP.
+cap and compiler. --update writes it anew. Output is TAP.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import os
-import shlex
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from program import octet, octet_json, options, run, usable_isas
 
 VARIANTS = [
     "float",
@@ -32,27 +29,9 @@ VARIANTS = [
 ]
 ROW_KEYS = ["variant", "accuracy", "model_bytes", "us_per_image", "kernel"]
 
-options = argparse.Namespace()
-
-
-def octet(*args: str, cwd: str | None = None) -> subprocess.CompletedProcess:
-    command = shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")) + [options.program, *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-
-
-def octet_json(*args: str):
-    done = octet(*args)
-    if done.returncode:
-        raise AssertionError(f"octet {' '.join(args)}: {done.returncode}, {done.stderr}")
-    return json.loads(done.stdout)
-
 
 def accuracies(demo: dict) -> dict:
     return {row["variant"]: row["accuracy"] for row in demo["rows"]}
-
-
-def usable_isas() -> list[str]:
-    return [isa["name"] for isa in octet_json("info", "--json")["isas"] if isa["usable"]]
 
 
 class Demo(unittest.TestCase):
@@ -147,75 +126,6 @@ class Info(unittest.TestCase):
             self.assertIn(kernel["name"], done.stdout)
 
 
-class BenchGemm(unittest.TestCase):
-    def check(self, row: dict):
-        self.assertGreater(row["gops"], 0)
-        self.assertTrue(row["kernel"])
-        if row["percent_of_peak"] is None:
-            self.assertEqual(row["peaks"], {})
-            return
-        # No upper bound: on a busy machine either side of the ratio may lose its core.
-        self.assertGreater(row["percent_of_peak"], 0)
-
-    def test_one_shape_in_each_type(self):
-        for kind in ("u8", "s8"):
-            for out in ("q8", "f32", "s32"):
-                with self.subTest(type=kind, out=out):
-                    bench = octet_json(
-                        "bench",
-                        "gemm",
-                        "16",
-                        "64",
-                        "64",
-                        "--type",
-                        kind,
-                        "--out",
-                        out,
-                        "--repeat",
-                        "3",
-                        "--json",
-                        "-",
-                    )
-                    (row,) = bench["rows"]
-                    self.assertEqual([row["m"], row["n"], row["k"]], [16, 64, 64])
-                    self.check(row)
-
-    def test_caps_side_by_side(self):
-        isas = usable_isas()
-        bench = octet_json(
-            "bench",
-            "gemm",
-            "8",
-            "32",
-            "32",
-            "--isa",
-            ",".join(isas),
-            "--repeat",
-            "3",
-            "--json",
-            "-",
-        )
-        self.assertEqual([row["cap"] for row in bench["rows"]], isas)
-        for row in bench["rows"]:
-            self.check(row)
-
-    def test_the_tiny_set_and_its_table(self):
-        done = octet("bench", "gemm", "--set", "tiny", "--repeat", "1")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r"(?m)^ *7 +5 +3 ")
-        self.assertIn("CPU: ", done.stdout)
-
-    def test_sets_of_a_folder(self):
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "mine.txt").write_text("# mine\n\n3 2 5  # odd\n")
-            Path(folder, "bad.txt").write_text("3 2\n")
-            bench = octet_json("bench", "gemm", "--set", "mine", "--set-dir", folder, "--json", "-")
-            self.assertEqual([(r["m"], r["n"], r["k"]) for r in bench["rows"]], [(3, 2, 5)])
-            bad = octet("bench", "gemm", "--set", "bad", "--set-dir", folder)
-            self.assertEqual(bad.returncode, 2)
-            self.assertIn("line 1", bad.stderr)
-
-
 class CommandLine(unittest.TestCase):
     def test_help_and_version(self):
         self.assertRegex(octet("--version").stdout, r"^octet \d+\.\d+\.\d+\n$")
@@ -242,6 +152,17 @@ class CommandLine(unittest.TestCase):
             ["bench", "gemm", "1", "1", "1", "--type", "u9"],
             ["bench", "gemm", "1", "1", "1", "--isa", "scalar,nonsense"],
             ["bench", "gemm", "--set", "nonsense"],
+            ["bench", "gemm", "1", "1", "1", "--set", "tiny"],
+            ["bench", "gemm", "1", "1", "1", "--peer", "nonsense"],
+            ["bench", "gemm", "1", "1", "1", "--weights", "/nowhere/w"],
+            ["bench", "gemm", "1", "1", "1", "--threads", "0"],
+            ["bench", "gemm", "1", "1", "1", "--dynamic", "--type", "s8"],
+            ["bench", "gemm", "1", "1", "1", "--dynamic", "--out", "s32"],
+            ["bench", "gemm", "1", "1", "1", "--dynamic=column"],
+            ["explain"],
+            ["explain", "gemm"],
+            ["explain", "gemm", "1", "1"],
+            ["explain", "gemm", "1", "1", "1", "--isa", "nonsense"],
             *(["demo", "--isa", isa["name"]] for isa in isas if not isa["usable"]),
         ]
         for args in cases:
@@ -257,42 +178,6 @@ class CommandLine(unittest.TestCase):
         self.assertRegex(done.stderr, r"^octet: [^\n]+\.\n$")
 
 
-class Tap(unittest.TextTestResult):
-    """Prints one TAP line for each test, diagnostics as comments."""
-
-    number = 0
-
-    def line(self, good: bool, test: unittest.TestCase, remark: str = ""):
-        Tap.number += 1
-        print(f"{'ok' if good else 'not ok'} {Tap.number} - {test.id()}{remark}", flush=True)
-
-    def report(self, test: unittest.TestCase, text: str):
-        self.line(False, test)
-        for line in text.splitlines():
-            print(f"# {line}")
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        self.line(True, test)
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.line(True, test, f" # SKIP {reason}")
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self.report(test, self.failures[-1][1])
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        self.report(test, self.errors[-1][1])
-
-    def addSubTest(self, test, subtest, err):
-        super().addSubTest(test, subtest, err)
-        if err is not None:
-            self.report(subtest, self._exc_info_to_string(err, subtest))
-
-
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -305,11 +190,7 @@ def main() -> int:
         table = accuracies(octet_json("demo", "--json", "-"))
         options.golden.write_text(json.dumps(table, indent=2) + "\n")
         return 0
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-    with contextlib.redirect_stderr(io.StringIO()):
-        result = unittest.TextTestRunner(stream=io.StringIO(), resultclass=Tap).run(suite)
-    print(f"1..{Tap.number}")
-    return 0 if result.wasSuccessful() else 1
+    return run(__name__)
 
 
 if __name__ == "__main__":

@@ -198,6 +198,18 @@ TEST_F(AmxLayers, HaveTheSameBitsWhereACacheIsFull) {
   EXPECT_GT(blocks_, 8);
 }
 
+// Rows 4 KiB apart are copied before tiles read them, where there are columns enough to pay for it.
+TEST_F(AmxLayers, CopyRowsThatShareTheirCacheLines) {
+  const auto copied = [&](int64_t n, int64_t k) {
+    draw({33, n, k, OCTET_U8, OCTET_U8, false});
+    return (plan(make(with_.get()).get(), sized<octet_exec>()).flags & OCTET_PLAN_PACKS_A) != 0;
+  };
+  EXPECT_TRUE(copied(512, 4096));
+  EXPECT_FALSE(copied(512, 4100));
+  EXPECT_FALSE(copied(64, 4096));
+  compare({17, 512, 4096, OCTET_U8, OCTET_F32, false});
+}
+
 TEST_F(AmxLayers, ChooseAmxForAllButTheSmallest) {
   const auto isa = [&](int64_t m, int64_t n, int64_t k, octet_type in = OCTET_U8) {
     draw({m, n, k, in, in, false});

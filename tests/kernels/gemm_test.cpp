@@ -302,6 +302,7 @@ class Comparison {
     b.row0 = tile_.row0;
     b.col0 = tile_.col0;
     b.columns_outer = chance(1, 2);
+    b.prefetch = chance(1, 2);
     b.finish = tile_.finish;
     reinterpret_cast<BlockFn*>(row_.fn)(&b);
   }

@@ -26,7 +26,10 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"widen", kWiden},
                                                      {"minmax", kMinMax},
                                                      {"minmaxcols", kMinMaxCols},
-                                                     {"rowsum", kRowSum}};
+                                                     {"rowsum", kRowSum},
+                                                     {"poolmax", kPoolMax},
+                                                     {"poolavg", kPoolAvg},
+                                                     {"poolavgint", kPoolAvgInt}};
 
 const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"avx2", kIsaAvx2},

@@ -27,6 +27,7 @@ struct Tile {
 
 thread_local Tile tiles[kTiles];
 thread_local bool configured = false;
+thread_local std::vector<const void*>* prefetches = nullptr;
 
 void require(bool holds, const char* instruction, const char* what) {
   if (holds) return;
@@ -117,6 +118,12 @@ void tdpbssd(int c, int a, int b) { dot<int8_t, int8_t>("tdpbssd", c, a, b); }
 void tdpbsud(int c, int a, int b) { dot<int8_t, uint8_t>("tdpbsud", c, a, b); }
 void tdpbusd(int c, int a, int b) { dot<uint8_t, int8_t>("tdpbusd", c, a, b); }
 void tdpbuud(int c, int a, int b) { dot<uint8_t, uint8_t>("tdpbuud", c, a, b); }
+
+void prefetch(const void* p) {
+  if (prefetches) prefetches->push_back(p);
+}
+
+void collect_prefetches(std::vector<const void*>* lines) { prefetches = lines; }
 
 bool in_use() { return configured; }
 

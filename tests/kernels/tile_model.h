@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+#include <vector>
+
 namespace octet_tiles {
 
 void ldtilecfg(const void* config);
@@ -22,6 +24,10 @@ void tdpbsud(int c, int a, int b);
 void tdpbusd(int c, int a, int b);
 void tdpbuud(int c, int a, int b);
 
+// Adds p to the lines that the calling thread collects, if it does.
+void prefetch(const void* p);
+void collect_prefetches(std::vector<const void*>* lines);  // null: no more
+
 // The calling thread has configured tiles.
 bool in_use();
 
@@ -33,4 +39,5 @@ bool in_use();
 #define OCTET_TILE_LOAD(t, p, stride) octet_tiles::tileload(t, p, stride)
 #define OCTET_TILE_STREAM(t, p, stride) octet_tiles::tileload(t, p, stride)
 #define OCTET_TILE_STORE(t, p, stride) octet_tiles::tilestore(t, p, stride)
+#define OCTET_TILE_PREFETCH(p) octet_tiles::prefetch(p)
 #define OCTET_TILE_DOT(dot, c, a, b) octet_tiles::dot(c, a, b)

@@ -4,11 +4,17 @@
 // must not let pass.
 #include "tests/kernels/tile_model.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "kernels/kernel.h"
+#include "octet/octet.h"
 
 namespace octet_tiles {
 namespace {
@@ -75,6 +81,62 @@ TEST_F(TileModel, AConfigurationEmptiesTheTiles) {
   int32_t sum = 1;
   tilestore(0, &sum, 4);
   EXPECT_EQ(sum, 0);
+}
+
+// A block of 1s, walked with the columns outside: the lines of B that it has fetched into L2.
+std::vector<ptrdiff_t> lines_fetched(const octet::Row& row, int32_t m, int32_t n, int32_t k,
+                                     bool columns_outer, bool prefetch) {
+  const ptrdiff_t panel = (k + 3) / 4 * 64 + 64, panels = (n + 15) / 16;
+  const auto bytes = static_cast<size_t>(panels * panel);
+  const std::vector<char> a(static_cast<size_t>(m * k), 1);
+  const std::unique_ptr<int8_t, void (*)(void*)> b(
+      static_cast<int8_t*>(std::aligned_alloc(64, bytes)), std::free);
+  std::memset(b.get(), 1, bytes);
+  const std::vector<int32_t> ibias(static_cast<size_t>(panels * 16));
+  std::vector<int32_t> c(static_cast<size_t>(m * n));
+  octet::Finish finish = {};
+  finish.ibias = ibias.data();
+  octet::Block block = {};
+  block.a = a.data();
+  block.lda = block.kc = k;
+  block.b = b.get();
+  block.panel = panel;
+  block.c = c.data();
+  block.ldc = n * 4;
+  block.m = m;
+  block.n = n;
+  block.columns_outer = columns_outer;
+  block.prefetch = prefetch;
+  block.finish = &finish;
+  std::vector<const void*> lines;
+  collect_prefetches(&lines);
+  reinterpret_cast<octet::BlockFn*>(row.fn)(&block);
+  collect_prefetches(nullptr);
+  EXPECT_EQ(c, std::vector<int32_t>(c.size(), k)) << row.name;
+  std::vector<ptrdiff_t> offsets;
+  for (const void* line : lines) offsets.push_back(static_cast<const int8_t*>(line) - b.get());
+  std::sort(offsets.begin(), offsets.end());
+  return offsets;
+}
+
+TEST(TilePrefetch, FetchesEachLineOfTheNextPanelsOnce) {
+  if (!__builtin_cpu_supports("avx512vnni")) GTEST_SKIP() << "epilogues need AVX-512-VNNI";
+  for (size_t r = 0; r < octet::octet_row_count; ++r) {
+    const octet::Row& row = octet::octet_rows[r];
+    if (row.isa != octet::kIsaAmx || row.out != OCTET_S32) continue;
+    const int32_t n = 2 * row.nr + 17, k = 200;  // the last step of columns has two panels
+    for (const int32_t groups : {1, 3, 40}) {
+      std::vector<ptrdiff_t> want;
+      for (ptrdiff_t at = row.nr / 16; at < (n + 15) / 16; ++at)
+        for (ptrdiff_t line = 0; line < k / 64 * 16; ++line)
+          want.push_back(at * (200 * 16 + 64) + line * 64);
+      EXPECT_EQ(lines_fetched(row, groups * row.mr, n, k, true, true), want) << row.name;
+    }
+    EXPECT_THAT(lines_fetched(row, row.mr, n, k, true, false), testing::IsEmpty());
+    EXPECT_THAT(lines_fetched(row, row.mr, n, k, false, true), testing::IsEmpty());
+    EXPECT_THAT(lines_fetched(row, row.mr, n, 60, true, true), testing::IsEmpty());
+    EXPECT_THAT(lines_fetched(row, row.mr, row.nr, k, true, true), testing::IsEmpty());
+  }
 }
 
 using TileModelDeathTest = TileModel;

@@ -253,6 +253,55 @@ void rowsum_row_test(const Row& row, std::mt19937& rng) {
     }
 }
 
+// Windows of up to three dims inside an image whose last byte ends at a protected page.
+void pool_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(1 << 20), gy(1 << 16), gz(1 << 16);
+  for (size_t n : {1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129, 200})
+    for (int variant = 0; variant < 12; ++variant) {
+      octet::Pool r = {};
+      r.n = n;
+      r.pixels = static_cast<int64_t>(1 + rng() % 4);
+      int64_t pitch = static_cast<int64_t>(n + rng() % 3), reach = 0;
+      for (int i = 2; i >= 0; --i) {
+        r.size[i] = static_cast<int64_t>(1 + rng() % 4);
+        if (variant == 11 && i == 2 && n < 40) r.size[i] = 300;  // more than 16 bits hold
+        r.step[i] = pitch;
+        reach += (r.size[i] - 1) * pitch;
+        pitch = pitch * r.size[i] + static_cast<int64_t>(rng() % 5);
+      }
+      r.step_x = static_cast<int64_t>(rng() % 9);
+      r.step_y = static_cast<int64_t>(n + rng() % 3);
+      const size_t in = static_cast<size_t>(reach + (r.pixels - 1) * r.step_x) + n;
+      const size_t out = static_cast<size_t>((r.pixels - 1) * r.step_y) + n;
+      uint8_t* const x = place<uint8_t>(gx, in, variant);
+      for (size_t i = 0; i < in; ++i)
+        x[i] = variant < 3 ? 0xFF : variant < 6 ? 0x80 : static_cast<uint8_t>(rng());
+      const int32_t taps = static_cast<int32_t>(r.size[0] * r.size[1] * r.size[2]);
+      const int32_t lowest = row.out == OCTET_S8 ? -128 : 0;
+      r.zero = lowest + static_cast<int32_t>(rng() % 256);
+      r.qmin = lowest + static_cast<int32_t>(rng() % 20);
+      r.qmax = lowest + 255 - static_cast<int32_t>(rng() % 20);
+      if (r.zero < r.qmin || r.zero > r.qmax) r.zero = r.qmin;
+      r.divisor = variant % 2 ? taps : 1 + static_cast<int32_t>(rng() % 50);
+      r.mult = random_scale(rng) / static_cast<float>(r.divisor);
+      r.bias = row.family == kPoolAvg
+                   ? taps * (static_cast<int32_t>(rng() % 256) - (row.in == OCTET_S8 ? 128 : 0))
+                   : 0;
+      r.x = x;
+      gy.fill(0x5A);
+      gz.fill(0x5A);
+      uint8_t* const want = place<uint8_t>(gy, out, variant);
+      uint8_t* const got = place<uint8_t>(gz, out, variant);
+      r.y = want;
+      as<PoolFn>(scalar)(&r);
+      r.y = got;
+      as<PoolFn> (&row)(&r);
+      ASSERT_EQ(memcmp(gy.data(), gz.data(), gy.size()), 0)
+          << n << " channels, variant " << variant;
+    }
+}
+
 TEST_P(Rows, EqualTheScalarRow) {
   const Row& row = *GetParam();
   switch (row.family) {
@@ -262,6 +311,10 @@ TEST_P(Rows, EqualTheScalarRow) {
       return minmaxcols_row_test(row, rng);
     case kRowSum:
       return rowsum_row_test(row, rng);
+    case kPoolMax:
+    case kPoolAvg:
+    case kPoolAvgInt:
+      return pool_row_test(row, rng);
     default:
       return run_row_test(row, rng);
   }

@@ -1,202 +1,505 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `octet bench gemm`: linear ops against the peak of the instruction set that their kernel uses,
-// both measured in the same interleaved run. The op is a whole call through the C interface: zero
-// points on both sides, a scale for each channel, bias, requantization.
+// `octet bench gemm`: whole calls of linear ops beside three things of the same moments: the peak
+// of the kernel's instructions, the bound that peak and read bandwidth set for the shape, and other
+// libraries under the same ISA cap.
+//
+// Everything that a row compares runs in turn in one process, drivers of Python peers batch by
+// batch beside it. Libraries read their ISA cap once, so with peers each cap has a process of its
+// own, which sends its rows to this one.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "api.h"
+#include "bench/bandwidth.h"
+#include "bench/octet_case.h"
+#include "bench/peers.h"
+#include "bench/pool.h"
+#include "bench/report.h"
 #include "commands.h"
 #include "machine.h"
 #include "output.h"
 #include "peak.h"
-#include "portable_math.h"
-#include "shapes.h"
+#include "progress.h"
 #include "timing.h"
 
 namespace octet_cli {
 namespace {
 
-octet_type parse_out(const BenchOptions& options, octet_type activations) {
-  if (options.out == "f32") return OCTET_F32;
-  if (options.out == "s32") return OCTET_S32;
-  return activations;
+struct Work {
+  std::string set;
+  Shape shape;
+};
+
+std::string compiler() {
+#if defined(__clang__)
+  return std::string("clang ") + __clang_version__;
+#else
+  return std::string("g++ ") + __VERSION__;
+#endif
 }
 
-// One linear op with data of its own.
-class Case {
+// ---- one cap -----------------------------------------------------------------------------------
+
+// Where threads run. The process keeps to as many cores as it has threads; while Octet runs, the
+// calling thread stays on the first of them, as its workers do on theirs.
+struct Cores {
+  explicit Cores(size_t threads) : all(usable_cores()) {
+    const bool enough = all.size() >= threads;
+    all.resize(threads, -1);
+    pinned = enough && pin(all);
+    if (!enough) std::fill(all.begin(), all.end(), -1);
+  }
+  std::vector<int> all;
+  bool pinned = false;
+};
+
+class OnFirstCore {
  public:
-  Case(const octet_context* context, const Shape& shape, octet_type type, octet_type out)
-      : shape_(shape), type_(type), out_(out) {
-    const auto n = static_cast<size_t>(shape.n), k = static_cast<size_t>(shape.k);
-    Rng rng(1);
-    std::vector<int8_t> w(n * k);
-    for (int8_t& v : w) v = static_cast<int8_t>(static_cast<int>(rng.below(255)) - 127);
-    std::vector<float> scale(n), bias(n);
-    for (float& v : scale) v = 0.005f + 0.005f * rng.uniform();
-    for (float& v : bias) v = rng.uniform();
-    x_.resize(static_cast<size_t>(shape.m) * k);
-    for (uint8_t& v : x_) v = static_cast<uint8_t>(rng.below(256));
-    y_.resize(static_cast<size_t>(shape.m) * n * (out == type ? 1 : 4));
+  explicit OnFirstCore(const Cores& cores)
+      : cores_(cores), moved_(cores.pinned && cores.all.size() > 1) {
+    if (moved_) pin({cores_.all.front()});
+  }
+  ~OnFirstCore() {
+    if (moved_) pin(cores_.all);
+  }
+  OnFirstCore(const OnFirstCore&) = delete;
+  OnFirstCore& operator=(const OnFirstCore&) = delete;
 
-    octet_qparams params = {};
-    params.count = shape.n;
-    params.scale = scale.data();
-    octet_tensor source = octet_mat(OCTET_S8, w.data(), shape.n, shape.k);
-    source.q = &params;
-    const octet_tensor b = octet_vec(OCTET_F32, bias.data(), shape.n);
-    auto wd = sized<octet_weights_desc>();
-    wd.source = &source;
-    if (out != OCTET_S32) wd.bias = &b;  // raw accumulators have no unit for a float bias
-    weights_ = make_weights(context, wd);
+ private:
+  const Cores& cores_;
+  bool moved_;
+};
 
-    auto ld = sized<octet_linear_desc>();
-    ld.weights = weights_.get();
-    ld.in = {type, 0.02f, type == OCTET_U8 ? 128 : 3};
-    ld.out = {out, 0, 0};
-    // About three standard deviations of the result fit into the output type.
-    if (out == type)
-      ld.out = {type, 0.02f * std::sqrt(static_cast<float>(shape.k)), type == OCTET_U8 ? 128 : 0};
-    op_ = make_linear(context, ld);
-    runner_.reserve(op_.get(), in());
+// A folder of its own for the files that drivers exchange.
+class Scratch {
+ public:
+  Scratch() {
+    std::string pattern = std::filesystem::temp_directory_path() / "octet-bench-XXXXXX";
+    if (!mkdtemp(pattern.data()))
+      throw std::runtime_error("No folder could be made at " + pattern + ".");
+    path_ = pattern;
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// The largest difference between two outputs, and whether more than rounding explains it.
+struct Difference {
+  double largest = 0;
+  bool wrong = false;
+};
+
+template <typename Value>
+double largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
+  double largest = 0;
+  for (size_t at = 0; at + sizeof(Value) <= a.size(); at += sizeof(Value)) {
+    Value x, y;
+    std::memcpy(&x, &a[at], sizeof x);
+    std::memcpy(&y, &b[at], sizeof y);
+    const double difference = std::fabs(static_cast<double>(x) - static_cast<double>(y));
+    if (!(difference <= largest)) largest = difference;  // a NaN stays
+  }
+  return largest;
+}
+
+Difference compare(const Problem& p, const std::vector<uint8_t>& ours,
+                   const std::vector<uint8_t>& theirs) {
+  Difference d;
+  if (p.form == Form::kQ8) {
+    d.largest = p.act_signed ? largest_difference<int8_t>(ours, theirs)
+                             : largest_difference<uint8_t>(ours, theirs);
+    d.wrong = d.largest > 1;
+  } else if (p.form == Form::kS32) {
+    d.largest = largest_difference<int32_t>(ours, theirs);
+    d.wrong = d.largest > 0;
+  } else {
+    // out_scale is 3/128 of the output's standard deviation. Schemes of dynamic quantization
+    // differ.
+    d.largest = largest_difference<float>(ours, theirs);
+    d.wrong =
+        !(d.largest <= static_cast<double>(p.out_scale) * (p.form == Form::kDynamic ? 8 : 0.1));
+  }
+  return d;
+}
+
+class CapBench {
+ public:
+  CapBench(const BenchOptions& options, const std::string& cap, const Cores& cores)
+      : options_(options), context_(make_context(cap)), cores_(cores), pool_(cores.all) {
+    const Machine machine = read_machine(context_.get());
+    report_.isa = cap;
+    if (cap.empty()) {
+      report_.isa = machine.max_isa;
+      for (const Machine::Isa& isa : machine.isas)
+        if (machine.max_isa == "none" && isa.usable) report_.isa = isa.name;
+    }
+    core_caches_ = usual_caches({machine.l1d, machine.l2, machine.l3});
+    const auto threads = static_cast<int64_t>(options.threads);
+    caches_ = {core_caches_.l1 * threads, core_caches_.l2 * threads, core_caches_.l3};
   }
 
-  octet_tensor in() const { return octet_mat(type_, x_.data(), shape_.m, shape_.k); }
-  octet_plan plan() const { return octet_cli::plan(op_.get(), in()); }
-  void run(size_t iterations) {
-    const octet_tensor x = in(), y = octet_mat(out_, y_.data(), shape_.m, shape_.n);
-    for (; iterations > 0; --iterations) runner_.run(op_.get(), x, y);
+  CapReport run(const std::vector<Work>& work) {
+    {
+      const OnFirstCore here(cores_);
+      report_.bandwidth = measure_bandwidth(report_.isa, core_caches_, pool_, options_.repeat);
+    }
+    if (options_.cold) evictor_.emplace(core_caches_);
+    if (!options_.peers.empty()) open();
+    std::optional<Progress> progress;
+    if (work.size() > 1) progress.emplace("bench " + report_.isa, work.size());
+    for (const Work& one : work) {
+      report_.rows.push_back(row(one));
+      const Row& row = report_.rows.back();
+      if (progress) progress->step(format("%.0f GOPS", row.gops()));
+    }
+    return std::move(report_);
   }
 
  private:
-  Shape shape_;
-  octet_type type_, out_;
-  std::vector<uint8_t> x_, y_;
-  Weights weights_;
-  Op op_;
-  Runner runner_;
-};
+  // Variants of one peer among the candidates.
+  struct Entry {
+    std::string name, isa;
+    bool child, is_float;
+    std::vector<std::unique_ptr<PreparedPeer>> variants;
+    size_t first;  // candidate
+  };
 
-struct PeakFigure {
-  std::string name;
-  double gops;
-};
-
-struct Figure {
-  Shape shape;
-  std::string cap, kernel, isa;
-  double seconds, gops;
-  std::vector<PeakFigure> peaks;  // the first is what the kernel is held to
-
-  double percent() const { return 100 * gops / peaks.front().gops; }
-};
-
-// A context under each cap, and its cap's name.
-struct Capped {
-  std::string cap;
-  Context context;
-};
-
-std::vector<Figure> measure(const std::vector<Capped>& contexts, const Shape& shape,
-                            const BenchOptions& options) {
-  const octet_type type = options.type == "s8" ? OCTET_S8 : OCTET_U8;
-  std::vector<std::unique_ptr<Case>> cases;
-  std::vector<Candidate> candidates;
-  for (const Capped& capped : contexts) {
-    cases.push_back(
-        std::make_unique<Case>(capped.context.get(), shape, type, parse_out(options, type)));
-    Case* one = cases.back().get();
-    candidates.push_back({[one](size_t n) { one->run(n); }});
-    for (const Peak& peak : peaks_of(one->plan().isa)) candidates.push_back({peak.run});
+  void open() {
+    scratch_.emplace();
+    cap_peers(report_.isa, options_.threads);
+    peers_ = open_peers(options_.peers, report_.isa, options_.threads,
+                        {options_.peer_driver, scratch_->path()});
+    for (const auto& peer : peers_.floats)
+      report_.peers.push_back({peer->name, peer->version, peer->isa, ""});
+    for (const auto& peer : peers_.present)
+      if (peer->child) report_.peers.push_back({peer->name, peer->version, peer->isa, ""});
+    for (const AbsentPeer& peer : peers_.absent)
+      report_.peers.push_back({peer.name, "", "", peer.why});
   }
-  time_interleaved(candidates, options.repeat);
 
-  std::vector<Figure> figures;
-  size_t next = 0;
-  for (size_t i = 0; i < contexts.size(); ++i) {
-    const octet_plan plan = cases[i]->plan();
-    const double seconds = candidates[next++].seconds;
-    const double ops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.n) *
-                       static_cast<double>(shape.k);
-    Figure figure{shape, contexts[i].cap, plan.kernel, plan.isa, seconds, ops / seconds / 1e9, {}};
-    for (const Peak& peak : peaks_of(plan.isa))
-      figure.peaks.push_back({peak.name, peak.ops / candidates[next++].seconds / 1e9});
-    figures.push_back(std::move(figure));
+  Candidate octet(OctetCase& one) {
+    Candidate candidate = timed([&one](size_t n) { one.run(n); });
+    candidate.cold = options_.cold;
+    candidate.run = [this, run = candidate.run](size_t n) {
+      const OnFirstCore here(cores_);
+      return run(n);
+    };
+    return candidate;
   }
-  return figures;
-}
 
-void print_table(const std::vector<Figure>& figures, const Machine& machine, bool pinned) {
-  Table table({"M", "N", "K", "us", "GOPS", "peak", "% of peak", "kernel"},
-              {true, true, true, true, true, true, true, false});
-  for (const Figure& f : figures) {
-    const bool known = !f.peaks.empty();
-    table.add({std::to_string(f.shape.m), std::to_string(f.shape.n), std::to_string(f.shape.k),
-               format("%.2f", f.seconds * 1e6), format("%.1f", f.gops),
-               known ? format("%.1f", f.peaks.front().gops) : "-",
-               known ? format("%.1f", f.percent()) : "-", f.kernel});
+  Candidate peak(const Peak& peak) {
+    Candidate candidate = timed([this, &peak](size_t n) {
+      if (pool_.threads() == 1) return peak.run(n);
+      pool_.everywhere([&peak, n](size_t) { peak.run(n); });
+    });
+    candidate.run = [this, run = candidate.run](size_t n) {
+      const OnFirstCore here(cores_);
+      return run(n);
+    };
+    return candidate;
   }
-  table.print();
-  std::printf("\nOne thread%s; peak: register loop of the kernel's ISA, same run. CPU: %s\n",
-              pinned ? ", pinned" : "", machine.cpu.c_str());
-}
 
-std::string to_json(const std::vector<Figure>& figures, const Machine& machine,
-                    const BenchOptions& options) {
-  nlohmann::ordered_json json;
-  json["cpu"] = machine.cpu;
-  json["version"] = machine.version;
-  json["type"] = options.type;
-  json["out"] = options.out;
-  json["rounds"] = options.repeat;
-  json["rows"] = nlohmann::ordered_json::array();
-  for (const Figure& f : figures) {
-    nlohmann::ordered_json row = {{"m", f.shape.m},
-                                  {"n", f.shape.n},
-                                  {"k", f.shape.k},
-                                  {"cap", f.cap},
-                                  {"kernel", f.kernel},
-                                  {"isa", f.isa},
-                                  {"us", f.seconds * 1e6},
-                                  {"gops", f.gops},
-                                  {"peak_gops", nullptr},
-                                  {"percent_of_peak", nullptr},
-                                  {"peaks", nlohmann::ordered_json::object()}};
-    if (!f.peaks.empty()) {
-      row["peak_gops"] = f.peaks.front().gops;
-      row["percent_of_peak"] = f.percent();
+  void add(const std::unique_ptr<Peer>& peer, Offer offer, bool is_float, Row& row,
+           std::vector<Entry>& entries, std::vector<Candidate>& candidates) {
+    if (offer.variants.empty()) {
+      if (!is_float) row.absent[peer->name] = offer.absent;
+      return;
     }
-    for (const PeakFigure& peak : f.peaks) row["peaks"][peak.name] = peak.gops;
-    json["rows"].push_back(row);
+    entries.push_back({peer->name, peer->isa, peer->child, is_float, std::move(offer.variants),
+                       candidates.size()});
+    for (const auto& variant : entries.back().variants) {
+      Candidate candidate;
+      candidate.run = [one = variant.get()](size_t n) { return one->run(n); };
+      candidate.cold = options_.cold;
+      candidates.push_back(std::move(candidate));
+    }
   }
-  return json.dump();
+
+  std::vector<Entry> prepare(Problem& problem, Row& row, std::vector<Candidate>& candidates) {
+    std::vector<Entry> entries;
+    const bool drivers = std::any_of(peers_.present.begin(), peers_.present.end(),
+                                     [](const auto& peer) { return peer->child; });
+    if (drivers) {
+      problem.file = scratch_->path() + "/problem";
+      write_problem(problem, problem.file);
+    }
+    for (const auto& peer : peers_.present)
+      add(peer, peer->prepare(problem), false, row, entries, candidates);
+    for (const auto& peer : peers_.floats)
+      add(peer, peer->prepare_float(problem), true, row, entries, candidates);
+    return entries;
+  }
+
+  // The fastest variant; none where all were lost.
+  std::optional<PeerFigure> figure(const Entry& entry, const std::vector<Candidate>& candidates,
+                                   const Problem& problem, const OctetCase& octet, Row& row) {
+    PeerFigure figure;
+    figure.name = entry.name;
+    figure.isa = entry.isa;
+    figure.child = entry.child;
+    PreparedPeer* fastest = nullptr;
+    for (size_t v = 0; v < entry.variants.size(); ++v) {
+      const Candidate& c = candidates[entry.first + v];
+      PreparedPeer& peer = *entry.variants[v];
+      if (c.lost) {
+        row.absent[entry.name] = peer.note;
+        continue;
+      }
+      if (!peer.variant.empty()) figure.variants[peer.variant] = c.seconds;
+      if (fastest && figure.seconds.median <= c.seconds) continue;
+      fastest = &peer;
+      figure.seconds = {c.seconds, c.min, c.max};
+    }
+    if (!fastest) return std::nullopt;
+    figure.variant = fastest->variant;
+    figure.note = fastest->note;
+    figure.overhead = fastest->overhead;
+    fill_ratios(figure, row.seconds.median);
+    if (!entry.is_float) check(figure, *fastest, problem, octet);
+    return figure;
+  }
+
+  static void check(PeerFigure& figure, PreparedPeer& peer, const Problem& problem,
+                    const OctetCase& octet) {
+    std::vector<uint8_t> y(octet.output().size());
+    if (!peer.output(y.data(), y.size())) {
+      figure.note += figure.note.empty() ? "no output to compare" : "; no output to compare";
+      figure.wrong = true;
+      return;
+    }
+    const Difference d = compare(problem, octet.output(), y);
+    figure.difference = d.largest;
+    figure.wrong = d.wrong;
+  }
+
+  Row row(const Work& work) {
+    Problem problem =
+        make_problem(work.shape, form_of(options_), options_.type == "s8", options_.weights);
+    const OctetOptions how{options_.lean, options_.dynamic == "tensor"};
+    OctetCase octet_case(context_.get(), problem, how);
+    octet_case.use(pool_);
+    const octet_plan plan = octet_case.plan();
+    std::optional<OctetCase> alone;
+    if (pool_.threads() > 1) alone.emplace(context_.get(), problem, how);
+
+    Row row;
+    row.set = work.set;
+    row.shape = work.shape;
+    row.isa = report_.isa;
+    row.types = types_of(options_);
+    row.weights = std::filesystem::path(options_.weights).filename();
+    row.kernel = plan.kernel;
+    row.kernel_isa = plan.isa;
+    row.threads = pool_.threads();
+    row.cold = options_.cold;
+    row.weight_bytes = plan.weight_bytes;
+
+    std::vector<Candidate> candidates = {octet(octet_case)};
+    if (alone) candidates.push_back(octet(*alone));
+    const std::span<const Peak> peaks = peaks_of(plan.isa);
+    const size_t first_peak = candidates.size();
+    for (const Peak& one : peaks) candidates.push_back(peak(one));
+    const std::vector<Entry> entries = prepare(problem, row, candidates);
+
+    Timing timing;
+    timing.rounds = options_.repeat;
+    if (pool_.threads() > 1) timing.slice *= 3;  // other libraries' threads wait for a while
+    if (evictor_) timing.evict = [this] { (*evictor_)(pool_); };
+    time_interleaved(candidates, timing);
+
+    row.seconds = {candidates[0].seconds, candidates[0].min, candidates[0].max};
+    if (alone) row.one_thread = candidates[1].seconds;
+    row.peak_name = peak_name(plan.kernel, plan.isa);
+    for (size_t i = 0; i < peaks.size(); ++i)
+      row.peaks[peaks[i].name] =
+          peaks[i].ops * static_cast<double>(pool_.threads()) / candidates[first_peak + i].seconds;
+    if (const auto held = row.peaks.find(row.peak_name); held != row.peaks.end())
+      row.peak = held->second;
+    row.bound = bound(problem, plan, row.peak);
+    for (const Entry& entry : entries) {
+      auto one = figure(entry, candidates, problem, octet_case, row);
+      if (!one) continue;
+      if (!entry.is_float)
+        row.peers.push_back(std::move(*one));
+      else if (!row.fp32 || one->ratio < row.fp32->ratio)
+        row.fp32 = std::move(*one);
+    }
+    return row;
+  }
+
+  Bound bound(const Problem& p, const octet_plan& plan, double peak) const {
+    const Granule granule = granule_of(plan.isa, plan.kr);
+    const auto padded = [](int64_t size) { return (size + 15) / 16 * 16; };
+    Traffic traffic;
+    // A byte a weight, and twelve a column: sum, scale and bias.
+    traffic.weights = padded(p.shape.n) * ((p.shape.k + 3) / 4 * 4 + 12);
+    traffic.in = p.shape.m * p.shape.k * (p.form == Form::kDynamic ? 4 : 1);
+    traffic.out = p.shape.m * p.shape.n * static_cast<int64_t>(p.out_size());
+    traffic.cold = options_.cold;
+    return bound_of(p.shape, granule, peak, traffic, caches_, report_.bandwidth);
+  }
+
+  const BenchOptions& options_;
+  Context context_;
+  const Cores& cores_;
+  Pool pool_;
+  Caches core_caches_, caches_;
+  std::optional<Evictor> evictor_;
+  std::optional<Scratch> scratch_;
+  Peers peers_;
+  CapReport report_;
+};
+
+// ---- all caps ----------------------------------------------------------------------------------
+
+void write_all(int file, const std::string& text) {
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t wrote = write(file, text.data() + done, text.size() - done);
+    if (wrote <= 0) return;
+    done += static_cast<size_t>(wrote);
+  }
+}
+
+std::string read_all(int file) {
+  std::string text;
+  char bytes[65536];
+  for (ssize_t got; (got = read(file, bytes, sizeof bytes)) > 0;)
+    text.append(bytes, static_cast<size_t>(got));
+  return text;
+}
+
+// Runs in a process of its own, which inherits all that was read until now. This process has loaded
+// no peer and started no thread, so that a fork is a clean copy.
+CapReport in_child(const std::function<CapReport()>& work) {
+  int ends[2];
+  std::fflush(nullptr);
+  if (pipe(ends) != 0) throw std::runtime_error("No pipe could be made.");
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("No process could be started.");
+  if (child == 0) {
+    close(ends[0]);
+    std::signal(SIGPIPE, SIG_IGN);  // a driver that ends is told by its pipe
+    nlohmann::ordered_json answer;
+    try {
+      answer["report"] = to_json(work());
+    } catch (const UsageError& error) {
+      answer["usage"] = error.what();
+    } catch (const std::exception& error) {
+      answer["error"] = error.what();
+    }
+    write_all(ends[1], answer.dump());
+    std::fflush(nullptr);
+    _exit(0);
+  }
+  close(ends[1]);
+  const std::string text = read_all(ends[0]);
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  const auto answer = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (answer.is_discarded())
+    throw std::runtime_error(
+        WIFSIGNALED(status)
+            ? format("The process of a cap was ended by signal %d.", WTERMSIG(status))
+            : "The process of a cap gave no rows.");
+  if (answer.contains("usage")) throw UsageError(answer["usage"].get<std::string>());
+  if (answer.contains("error")) throw std::runtime_error(answer["error"].get<std::string>());
+  return cap_report(answer.at("report"));
+}
+
+std::vector<Work> read_work(const BenchOptions& options) {
+  if (options.shape.empty() && options.sets.empty())
+    throw UsageError("bench gemm needs a shape, M N K, or --set NAME.");
+  std::vector<Work> work;
+  if (!options.shape.empty())
+    work.push_back({"", {options.shape[0], options.shape[1], options.shape[2]}});
+  const std::string folder = options.set_dir.empty() ? OCTET_SHAPE_DIR : options.set_dir;
+  for (const std::string& set : options.sets)
+    for (const Shape& shape : read_shapes(folder, set)) work.push_back({set, shape});
+  return work;
+}
+
+// The names, "all" spelled out, each once.
+std::vector<std::string> read_peers(const BenchOptions& options) {
+  const std::vector<std::string> known = peer_names();
+  std::vector<std::string> peers;
+  auto add = [&peers](const std::string& name) {
+    if (std::find(peers.begin(), peers.end(), name) == peers.end()) peers.push_back(name);
+  };
+  for (const std::string& name : options.peers) {
+    if (name == "all") {
+      for (const std::string& one : known) add(one);
+      continue;
+    }
+    // A driver of the user's own may know more names.
+    if (options.peer_driver.empty() && std::find(known.begin(), known.end(), name) == known.end()) {
+      std::string list;
+      for (const std::string& one : known) list += one + ", ";
+      throw UsageError("There is no peer " + name + "; known are " + list + "and all.");
+    }
+    add(name);
+  }
+  return peers;
+}
+
+Card make_card(const BenchOptions& options, const Machine& machine, bool pinned) {
+  Card card;
+  card.cpu = machine.cpu;
+  card.version = machine.version;
+  card.compiler = compiler();
+  card.memory = options.cold ? "cold" : "warm";
+  card.caches = {machine.l1d, machine.l2, machine.l3};
+  for (const Machine::Isa& isa : machine.isas)
+    if (isa.usable) card.isas.push_back(isa.name);
+  card.threads = options.threads;
+  card.rounds = options.repeat;
+  card.pinned = pinned;
+  return card;
 }
 
 }  // namespace
 
-void run_bench_gemm(const BenchOptions& options) {
-  if (options.shape.empty() && options.set.empty())
-    throw UsageError("bench gemm needs a shape, M N K, or --set NAME.");
-  std::vector<Shape> shapes;
-  if (options.set.empty())
-    shapes.push_back({options.shape[0], options.shape[1], options.shape[2]});
-  else
-    shapes = read_shapes(options.set_dir.empty() ? OCTET_SHAPE_DIR : options.set_dir, options.set);
+void run_bench_gemm(const BenchOptions& given) {
+  BenchOptions options = given;
+  const std::vector<Work> work = read_work(options);
+  options.peers = read_peers(options);
+  check_types(options);
+  std::vector<std::string> caps = options.isas;
+  if (caps.empty()) caps.push_back("");
+  // Before hours of measuring: that each cap exists here.
+  for (const std::string& cap : caps) make_context(cap);
 
-  std::vector<Capped> contexts;
-  for (const std::string& isa : options.isas) contexts.push_back({isa, make_context(isa)});
-  if (contexts.empty()) contexts.push_back({"", make_context("")});
-  const Machine machine = read_machine(contexts.front().context.get());
-  const bool pinned = pin_to_core();
-
-  std::vector<Figure> figures;
-  for (const Shape& shape : shapes)
-    for (Figure& figure : measure(contexts, shape, options)) figures.push_back(std::move(figure));
-  if (options.json != "-") print_table(figures, machine, pinned);
-  if (!options.json.empty()) write_text(options.json, to_json(figures, machine, options));
+  Report report;
+  const Machine machine = read_machine(make_context("").get());
+  const Cores cores(options.threads);
+  report.card = make_card(options, machine, cores.pinned);
+  for (const std::string& cap : caps) {
+    const auto measure = [&] { return CapBench(options, cap, cores).run(work); };
+    report.caps.push_back(options.peers.empty() ? measure() : in_child(measure));
+  }
+  if (options.json != "-") print(report);
+  if (!options.json.empty()) write_text(options.json, to_json(report).dump());
 }
 
 }  // namespace octet_cli

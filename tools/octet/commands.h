@@ -25,13 +25,22 @@ struct InfoOptions {
 };
 void run_info(const InfoOptions& options);
 
+// Of bench gemm and, without its measuring, of explain gemm.
 struct BenchOptions {
-  std::vector<int64_t> shape;  // M N K, or empty with a set
-  std::string set, set_dir;
+  std::vector<int64_t> shape;  // M N K, or empty with sets
+  std::vector<std::string> sets;
+  std::string set_dir;
   std::vector<std::string> isas;  // caps to compare; empty: what this CPU has
   std::string type = "u8", out = "q8", json;
+  std::string dynamic;                   // "row", "tensor": float in and out; empty: static
+  std::string weights = "real";          // or heavy, uniform, a file
+  std::vector<std::string> peers;        // by name, or "all"
+  std::vector<std::string> peer_driver;  // the command of the drivers; empty: the program's own
+  bool lean = false, cold = false;
+  size_t threads = 1;
   size_t repeat = 15;  // interleaved rounds
 };
 void run_bench_gemm(const BenchOptions& options);
+void run_explain_gemm(const BenchOptions& options);
 
 }  // namespace octet_cli

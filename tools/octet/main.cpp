@@ -42,17 +42,8 @@ void add_info(CLI::App& app, InfoOptions& options) {
   info->callback([&options] { run_info(options); });
 }
 
-void add_bench(CLI::App& app, BenchOptions& options) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
-  bench->require_subcommand(1);
-  CLI::App* gemm = bench->add_subcommand(
-      "gemm", "Time linear ops against the instruction set's peak, in the same run");
-  auto* shape = gemm->add_option("shape", options.shape, "M N K")
-                    ->expected(3)
-                    ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  auto* set = gemm->add_option("--set", options.set, "A file of shapes in the set folder, by name");
-  shape->excludes(set);
-  gemm->add_option("--set-dir", options.set_dir, "Folder of the shape sets");
+// What a product is, for bench and explain.
+void add_types(CLI::App* gemm, BenchOptions& options) {
   gemm->add_option("--isa", options.isas, "ISA caps to compare, separated by commas")
       ->delimiter(',');
   gemm->add_option("--type", options.type, "Activations: u8 or s8")
@@ -61,12 +52,55 @@ void add_bench(CLI::App& app, BenchOptions& options) {
   gemm->add_option("--out", options.out, "Output: q8 (the activations' type), f32 or s32")
       ->check(CLI::IsMember({"q8", "f32", "s32"}))
       ->capture_default_str();
-  gemm->add_option("--repeat", options.repeat, "Interleaved rounds")
-      ->check(CLI::Range(size_t{1}, size_t{10000}))
+  gemm->add_flag("--dynamic{row}", options.dynamic,
+                 "Float in and out, quantized in the call: by row, or --dynamic=tensor")
+      ->check(CLI::IsMember({"row", "tensor"}));
+  gemm->add_option("--weights", options.weights,
+                   "Their distribution: real, heavy, uniform, or a file of int8")
+      ->capture_default_str();
+  gemm->add_flag("--lean", options.lean, "Pack without private layouts");
+  gemm->add_option("--threads", options.threads, "Threads of Octet and of every peer")
+      ->check(CLI::Range(size_t{1}, size_t{256}))
       ->capture_default_str();
   gemm->add_option("--json", options.json,
                    "Write the figures as JSON to a file, - for stdout alone");
+}
+
+void add_bench(CLI::App& app, BenchOptions& options) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
+  bench->require_subcommand(1);
+  CLI::App* gemm = bench->add_subcommand(
+      "gemm", "Time linear ops against the instruction set's peak and other libraries, in one run");
+  auto* shape = gemm->add_option("shape", options.shape, "M N K")
+                    ->expected(3)
+                    ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  auto* set = gemm->add_option("--set", options.sets, "Files of shapes in the set folder, by name")
+                  ->delimiter(',');
+  shape->excludes(set);
+  gemm->add_option("--set-dir", options.set_dir, "Folder of the shape sets");
+  add_types(gemm, options);
+  gemm->add_option("--peer", options.peers, "Other libraries beside it, by name, or all")
+      ->delimiter(',');
+  gemm->add_option("--peer-driver", options.peer_driver,
+                   "Command of the Python peers' drivers, separated by commas")
+      ->delimiter(',');
+  gemm->add_flag("--cold", options.cold, "Empty the caches before each call");
+  gemm->add_option("--repeat", options.repeat, "Interleaved rounds")
+      ->check(CLI::Range(size_t{1}, size_t{10000}))
+      ->capture_default_str();
   gemm->callback([&options] { run_bench_gemm(options); });
+}
+
+void add_explain(CLI::App& app, BenchOptions& options) {
+  CLI::App* explain = app.add_subcommand("explain", "Show what a call would run, and why");
+  explain->require_subcommand(1);
+  CLI::App* gemm = explain->add_subcommand("gemm", "The plan of a linear op");
+  gemm->add_option("shape", options.shape, "M N K")
+      ->expected(3)
+      ->required()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  add_types(gemm, options);
+  gemm->callback([&options] { run_explain_gemm(options); });
 }
 
 int fail(int status, std::string sentence) {
@@ -91,10 +125,11 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version_text());
   DemoOptions demo;
   InfoOptions info;
-  BenchOptions bench;
+  BenchOptions bench, explain;
   add_demo(app, demo);
   add_info(app, info);
   add_bench(app, bench);
+  add_explain(app, explain);
   try {
     app.parse(argc, argv);  // runs the command
     return 0;

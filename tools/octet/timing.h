@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Comparisons that survive a machine whose clock rate wanders and whose cores are shared: all
-// candidates run in turn, round after round, and the median of each counts.
+// candidates run in turn, round after round, slices that lost their core are taken again, and the
+// median of each counts.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +12,24 @@
 namespace octet_cli {
 
 struct Candidate {
-  std::function<void(size_t iterations)> run;
-  double seconds = 0;  // written: median of one iteration
+  // Runs and returns the seconds that the iterations took; NaN: it cannot go on and is left out.
+  std::function<double(size_t iterations)> run;
+  bool cold = false;  // its calls are timed one by one, each after Timing::evict
+
+  // Written: seconds of one iteration. lost: a run ended with NaN.
+  double seconds = 0, min = 0, max = 0;
+  bool lost = false;
 };
 
-// Each round gives every candidate about a millisecond, or one iteration where that takes longer.
-void time_interleaved(std::vector<Candidate>& candidates, size_t rounds);
+// A candidate that is timed from outside.
+Candidate timed(std::function<void(size_t iterations)> run);
 
-// Keeps this thread on the core where it runs; false where the system refuses.
-bool pin_to_core();
+struct Timing {
+  size_t rounds = 15;
+  double slice = 1e-3;          // seconds that a candidate gets in each round, or one iteration
+  std::function<void()> evict;  // empties the caches; only cold candidates need it
+};
+
+void time_interleaved(std::vector<Candidate>& candidates, const Timing& timing);
 
 }  // namespace octet_cli

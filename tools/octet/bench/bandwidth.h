@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How fast this machine reads: a loop of the widest loads of an instruction set over buffers that
+// fit into L1, L2, L3 and none of them.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "bench/pool.h"
+#include "bench/roofline.h"
+
+namespace octet_cli {
+
+// Reads bytes (a multiple of 512) from data, 64-byte aligned, once, with the loads of that ISA.
+using ReadLoop = void (*)(const void* data, size_t bytes);
+ReadLoop read_loop(std::string_view isa);
+
+// caches: of one core; L3 is shared by the threads. A cache that is unknown (0) counts as a usual
+// one.
+Caches usual_caches(const Caches& known);
+Bandwidth measure_bandwidth(std::string_view isa, const Caches& caches, Pool& pool, size_t rounds);
+
+// Memory that is read to push everything else out of the caches.
+class Evictor {
+ public:
+  explicit Evictor(const Caches& caches);
+  ~Evictor();
+  Evictor(const Evictor&) = delete;
+  Evictor& operator=(const Evictor&) = delete;
+  void operator()(Pool& pool) const;
+
+ private:
+  unsigned char* data_;
+  size_t bytes_;
+};
+
+}  // namespace octet_cli
