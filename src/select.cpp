@@ -70,6 +70,27 @@ int32_t cheapest(const GemmTable& t, int32_t panels, int64_t m, float* cycles) {
   return best;
 }
 
+// The same for each width, looked up once for m rows: candidates ask again and again.
+class Cheapest {
+ public:
+  Cheapest(const GemmTable& t, int64_t m) : t_(t), m_(m) {}
+  int32_t operator()(int32_t panels, float* cycles) {
+    if (!(known_ >> panels & 1)) {
+      row_[panels] = cheapest(t_, panels, m_, &cycles_[panels]);
+      known_ |= 1u << panels;
+    }
+    *cycles = cycles_[panels];
+    return row_[panels];
+  }
+
+ private:
+  const GemmTable& t_;
+  int64_t m_;
+  uint32_t known_ = 0;
+  int32_t row_[kMaxPanels + 1];
+  float cycles_[kMaxPanels + 1] = {};
+};
+
 void place(const GemmTable& t, int32_t i, int64_t m, bool own_edge, GemmPlan* plan) {
   const Row& r = *t.rows[i];
   const int32_t width = panels_of(r);
@@ -107,47 +128,66 @@ void build_block(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
   }
 }
 
-// The plan with this main row; false if there is no row for its edges or the columns it leaves.
-bool build(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
-  *plan = GemmPlan{};
+// Goes through the tiles of the plan with this main row: place_row(row, covers its edge itself),
+// the main row first. False if there is no row for its edges or the columns it leaves.
+template <class PlaceRow>
+bool lay_tiles(const GemmTable& t, int32_t main, int64_t m, Cheapest& sides, double* cycles,
+               PlaceRow place_row) {
   const Row& r = *t.rows[main];
-  if (is_block(r)) {
-    build_block(t, main, m, plan);
-    return true;
-  }
   const bool alone = covers_alone(r, m);
-  const float cycles = cover_cycles(t, main, m, alone);
-  if (cycles < 0) return false;
-  plan->main = &r;
-  place(t, main, m, alone, plan);
+  const float block = cover_cycles(t, main, m, alone);
+  if (block < 0) return false;
+  place_row(main, alone);
   const int64_t panels = (t.n + 15) / 16;
   const int32_t width = panels_of(r);
   int32_t left = static_cast<int32_t>(panels % width);
-  plan->cycles = static_cast<double>(cycles) * static_cast<double>(panels / width);
+  *cycles = static_cast<double>(block) * static_cast<double>(panels / width);
   while (left) {  // the widest narrower rows that still fit
     int32_t take = left, row = -1;
     float side = 0;
-    while (take && (row = cheapest(t, take, m, &side)) < 0) --take;
+    while (take && (row = sides(take, &side)) < 0) --take;
     if (!take) return false;
-    place(t, row, m, false, plan);
-    plan->cycles += static_cast<double>(side);
+    place_row(row, false);
+    *cycles += static_cast<double>(side);
     left -= take;
   }
+  return true;
+}
+
+// The plan with this main row; false if there is none.
+bool build(const GemmTable& t, int32_t main, int64_t m, GemmPlan* plan) {
+  *plan = GemmPlan{};
+  if (is_block(*t.rows[main])) {
+    build_block(t, main, m, plan);
+    return true;
+  }
+  plan->main = t.rows[main];
+  Cheapest sides(t, m);
+  return lay_tiles(t, main, m, sides, &plan->cycles,
+                   [&](int32_t row, bool own_edge) { place(t, row, m, own_edge, plan); });
+}
+
+// Its modelled cycles alone.
+bool cost(const GemmTable& t, int32_t main, int64_t m, Cheapest& sides, double* cycles) {
+  if (!is_block(*t.rows[main])) return lay_tiles(t, main, m, sides, cycles, [](int32_t, bool) {});
+  GemmPlan plan = {};
+  build_block(t, main, m, &plan);
+  *cycles = plan.cycles;
   return true;
 }
 
 // The cheapest candidate, or the choice-th of them; -1 if there is none.
 int32_t best_candidate(const GemmTable& t, int64_t m, int32_t choice, int32_t* fitting) {
   int32_t best = -1;
-  double cycles = 0;
+  double fewest = 0, cycles = 0;
   *fitting = 0;
+  Cheapest sides(t, m);
   for (int32_t i = 0; i < t.count; ++i) {
-    GemmPlan plan;
-    if (!candidate(t, i, m) || !build(t, i, m, &plan)) continue;
+    if (!candidate(t, i, m) || !cost(t, i, m, sides, &cycles)) continue;
     ++*fitting;
-    if (choice ? *fitting == choice : best < 0 || plan.cycles < cycles) {
+    if (choice ? *fitting == choice : best < 0 || cycles < fewest) {
       best = i;
-      cycles = plan.cycles;
+      fewest = cycles;
     }
   }
   return best;
