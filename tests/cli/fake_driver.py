@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer's driver without a library behind it, for the tests: fake_driver.py NAME --isa CAP ...
 
-The name says how it behaves: good, folded (its own name for the cap), absent, unready (prepares
+The name says how it behaves: good, uncapped (it knows no cap), absent, unready (prepares
 nothing), dies (in the middle of a run), wrong (its output is), garbage (answers no JSON).
 """
 
@@ -49,7 +49,7 @@ def main() -> int:
     if name == "absent":
         say(absent="It was left at home.")
         return 0
-    say(ready=True, peer=name, version="1.0", isa=cap.upper())
+    say(ready=True, peer=name, version="1.0", isa=name if name == "uncapped" else cap.upper())
     form = path = ""
     runs = 0
     for line in sys.stdin:

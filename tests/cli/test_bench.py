@@ -154,6 +154,15 @@ class Drivers(unittest.TestCase):
         self.assertIn(report["worst"]["peer"], ("good", "fp32"))
         self.assertEqual(report["machine"]["peers"]["good"]["version"], "1.0")
 
+    def test_a_peer_without_a_cap_counts_under_the_best_one_only(self):
+        isas = usable_isas()
+        report = self.bench("--peer", "uncapped", "--isa", f"{isas[0]},{isas[-1]}")
+        others = [row["peers"]["uncapped"]["other_cap"] for row in report["rows"]]
+        self.assertEqual(others, [isas[0] != isas[-1], False])
+        if isas[0] != isas[-1]:
+            self.assertNotIn("uncapped", report["geomeans"][isas[0]][""])
+        self.assertIn("uncapped", report["geomeans"][isas[-1]][""])
+
     def test_float_outputs(self):
         for args in (["--out", "f32"], ["--dynamic"]):
             with self.subTest(args):

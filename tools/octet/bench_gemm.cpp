@@ -155,6 +155,9 @@ class CapBench {
         if (machine.max_isa == "none" && isa.usable) report_.isa = isa.name;
     }
     core_caches_ = usual_caches({machine.l1d, machine.l2, machine.l3});
+    const Machine whole = read_machine(make_context("").get());
+    for (const Machine::Isa& isa : whole.isas)
+      if (isa.usable) best_isa_ = isa.name;
     const auto threads = static_cast<int64_t>(options.threads);
     caches_ = {core_caches_.l1 * threads, core_caches_.l2 * threads, core_caches_.l3};
   }
@@ -258,6 +261,7 @@ class CapBench {
     figure.name = entry.name;
     figure.isa = entry.isa;
     figure.child = entry.child;
+    figure.other_cap = entry.isa == kUncapped && report_.isa != best_isa_;
     PreparedPeer* fastest = nullptr;
     for (size_t v = 0; v < entry.variants.size(); ++v) {
       const Candidate& c = candidates[entry.first + v];
@@ -364,6 +368,7 @@ class CapBench {
   Context context_;
   const Cores& cores_;
   Pool pool_;
+  std::string best_isa_;  // of this CPU
   Caches core_caches_, caches_;
   std::optional<Evictor> evictor_;
   std::optional<Scratch> scratch_;

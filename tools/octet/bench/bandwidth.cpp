@@ -146,7 +146,7 @@ Bandwidth measure_bandwidth(std::string_view isa, const Caches& caches, Pool& po
 
   double speed[4];
   for (size_t i = 0; i < 4; ++i)
-    speed[i] = static_cast<double>(threads) * static_cast<double>(bytes[i]) / candidates[i].seconds;
+    speed[i] = static_cast<double>(threads) * static_cast<double>(bytes[i]) / candidates[i].min;
   return {speed[0], speed[1], speed[2], speed[3]};
 }
 

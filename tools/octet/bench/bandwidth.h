@@ -19,6 +19,7 @@ ReadLoop read_loop(std::string_view isa);
 // caches: of one core; L3 is shared by the threads. A cache that is unknown (0) counts as a usual
 // one.
 Caches usual_caches(const Caches& known);
+// The best round counts: a bound is what can be reached.
 Bandwidth measure_bandwidth(std::string_view isa, const Caches& caches, Pool& pool, size_t rounds);
 
 // Memory that is read to push everything else out of the caches.

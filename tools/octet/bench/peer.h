@@ -37,6 +37,8 @@ struct Offer {
   std::string absent;  // a sentence, where there is no variant
 };
 
+inline constexpr char kUncapped[] = "uncapped";  // it has no switch: it runs its best code
+
 class Peer {
  public:
   virtual ~Peer() = default;
@@ -45,7 +47,7 @@ class Peer {
   virtual Offer prepare_float(const Problem&) { return {{}, "It is compared in int8 alone."}; }
 
   std::string name, version;
-  std::string isa;     // the cap that the peer itself tells
+  std::string isa;     // the cap that the peer itself tells, or kUncapped
   bool child = false;  // calls go through a driver
 };
 

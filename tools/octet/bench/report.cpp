@@ -28,8 +28,9 @@ double Row::percent_of_peak() const {
 }
 
 bool Row::loses() const {
-  return std::any_of(peers.begin(), peers.end(),
-                     [](const PeerFigure& peer) { return peer.counted() < 1; }) ||
+  return std::any_of(
+             peers.begin(), peers.end(),
+             [](const PeerFigure& peer) { return !peer.other_cap && peer.counted() < 1; }) ||
          (fp32 && fp32->ratio < 1);
 }
 
@@ -52,7 +53,8 @@ Worst worst_row(const std::vector<const Row*>& rows) {
     if (!worst.row || ratio < worst.ratio) worst = {peer, row, ratio};
   };
   for (const Row* row : rows) {
-    for (const PeerFigure& peer : row->peers) consider(row, peer.name, peer.counted());
+    for (const PeerFigure& peer : row->peers)
+      if (!peer.other_cap) consider(row, peer.name, peer.counted());
     if (row->fp32) consider(row, "fp32", row->fp32->ratio);
   }
   return worst;

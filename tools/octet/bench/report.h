@@ -23,8 +23,9 @@ struct PeerFigure {
   std::string name, isa, variant, note;
   Spread seconds;
   double ratio = 0;
-  bool child = false;   // through a driver
-  double overhead = 0;  // seconds; drivers only
+  bool child = false;      // through a driver
+  bool other_cap = false;  // it has no cap, and runs more instructions than the row's cap allows
+  double overhead = 0;     // seconds; drivers only
   double net_ratio =
       0;               // overhead taken off; 0: it is nearly all of the call, or none was measured
   bool wrong = false;  // its output differs by more than rounding
@@ -57,7 +58,7 @@ struct Row {
   double gops() const { return operations() / seconds.median / 1e9; }
   double percent_of_peak() const;  // 0: no peak
   double percent_of_bound() const { return 100 * bound.seconds() / seconds.median; }
-  // A peer, or the float product, is faster than Octet.
+  // A peer under the same cap, or the float product, is faster than Octet.
   bool loses() const;
 };
 
@@ -92,13 +93,14 @@ struct Report {
 // Geometric mean of the ratios; 0 where there are none.
 double geometric_mean(const std::vector<double>& ratios);
 
-// By peer, over all rows that pass.
+// By peer, over all rows that pass and where it is under the same cap.
 template <typename Pass>
 std::map<std::string, double> geometric_means(const std::vector<const Row*>& rows, Pass pass) {
   std::map<std::string, std::vector<double>> ratios;
   for (const Row* row : rows) {
     if (!pass(*row)) continue;
-    for (const PeerFigure& peer : row->peers) ratios[peer.name].push_back(peer.counted());
+    for (const PeerFigure& peer : row->peers)
+      if (!peer.other_cap) ratios[peer.name].push_back(peer.counted());
     if (row->fp32) ratios["fp32"].push_back(row->fp32->ratio);
   }
   std::map<std::string, double> means;

@@ -38,6 +38,7 @@ Json peer_json(const PeerFigure& peer, double operations) {
   json["wrong"] = peer.wrong;
   json["difference"] = peer.difference;
   json["child"] = peer.child;
+  json["other_cap"] = peer.other_cap;
   if (peer.child) {
     json["overhead_us"] = peer.overhead * 1e6;
     json["ratio_net"] = known(peer.net_ratio);
@@ -59,6 +60,7 @@ PeerFigure peer_figure(const std::string& name, const Json& json) {
   peer.wrong = json.at("wrong");
   peer.difference = json.at("difference");
   peer.child = json.at("child");
+  peer.other_cap = json.at("other_cap");
   for (const auto& [variant, figure] : json.at("variants").items())
     peer.variants[variant] = figure.at("us").get<double>() / 1e6;
   if (peer.child) {

@@ -52,6 +52,7 @@ std::string ratio_text(const PeerFigure* peer) {
   if (!peer) return "-";
   std::string text = format("%.2f", peer->ratio);
   if (peer->child) text += peer->net_ratio > 0 ? format(" (%.2f)", peer->net_ratio) : " (-)";
+  if (peer->other_cap) text += "*";
   if (peer->wrong) text += "!";
   return text;
 }
@@ -162,7 +163,7 @@ void print(const Report& report) {
   if (!peers_of(rows).empty())
     std::printf(
         "Peers: their time by Octet's; in brackets net of the call overhead of a driver; ! "
-        "its output is wrong.\n");
+        "its output is wrong; * it has no cap and does not count.\n");
   print_means(rows);
   print_cliffs(rows);
 }
