@@ -285,7 +285,8 @@ void fill_edges(GemmTable* t) {
 
 void add_row(const Row& r, const GemmWeights& w, GemmTable* t) {
   if (t->count == kMaxRows) return;
-  t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * static_cast<float>((t->k + 3) / 4);
+  const float load = r.layout == kLayoutProved ? w.proved_load : 1;
+  t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * load * static_cast<float>((t->k + 3) / 4);
   if (w.group) t->cycles[t->count] += r.cycles_group * static_cast<float>(t->k / w.group);
   t->rows[t->count++] = &r;
 }
@@ -336,9 +337,11 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
     const Row& r = octet_rows[i];
     if (!weights.read_by(r) || !(r.isa & c.isas) || r.out != out) continue;
     if (is_block(r)) continue;  // they join the tiles below
-    // The best ISA; within it the form that needs no rewriting of the activations.
-    if (!best || rank(r.isa) < rank(best->isa) ||
-        (r.isa == best->isa && r.in == in_type && best->in != in_type))
+    if (r.layout == kLayoutProved && !(weights.proved_load > 0)) continue;
+    // The best ISA; within it the private layout, then the form that needs no rewriting of the
+    // activations.
+    const auto form = [&](const Row& x) { return 2 * x.layout + (x.in == in_type); };
+    if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && form(r) > form(*best)))
       best = &r;
   }
   GemmTable t = {};
@@ -354,6 +357,11 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not read weights of this form; force another or none.",
                   c.forced->name);
+    if (c.forced->layout == kLayoutProved && !(weights.proved_load > 0))
+      return fail(err, OCTET_ERR_UNSUPPORTED,
+                  "The forced kernel %s reads a private layout, which these weights do not have; "
+                  "force another or none.",
+                  c.forced->name);
     best = c.forced;
     add_row(*best, weights, &t);
   } else if (best && best->isa == kIsaScalar) {
@@ -367,7 +375,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (weights.read_by(r) && r.isa == best->isa && r.in == best->in && r.out == out &&
-        !(t.forced && &r == best))
+        r.layout == best->layout && !(t.forced && &r == best))
       add_row(r, weights, &t);
   }
   fill_edges(&t);
@@ -375,6 +383,18 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   if (!t.forced && weights.type == OCTET_S8 && !weights.group) join_blocks(c, in_type, out, &t);
   *table = t;
   return OCTET_OK;
+}
+
+bool reads_proved(const octet_context& c) {
+  if (c.forced && c.forced->family == kGemm) return c.forced->layout == kLayoutProved;
+  const Row* best = nullptr;
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& r = octet_rows[i];
+    if (r.family != kGemm || !(r.isa & c.isas)) continue;
+    if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && r.layout > best->layout))
+      best = &r;
+  }
+  return best && best->layout == kLayoutProved;
 }
 
 void plan_small_calls(const octet_context& c, GemmTable* table) {

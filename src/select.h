@@ -69,6 +69,7 @@ inline const Row* SmallPlan::edge_row(const GemmTable& t, int64_t panels) const 
 struct GemmWeights {
   int32_t type = OCTET_S8;
   int64_t group = 0;
+  float proved_load = 0;  // WeightsView's; 0: not held in the layout kLayoutProved
   bool read_by(const Row& r) const {
     return r.family == (group ? kGemmGroup : kGemm) && r.weight == type;
   }
@@ -76,9 +77,13 @@ struct GemmWeights {
 
 // The rows for activations of in_type (U8, S8) on this context: the best ISA's, or the forced
 // row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
+// Rows of the layout kLayoutProved are taken where the weights are held in it, and no others then.
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
                              int32_t out, int64_t n, int64_t k, const GemmWeights& weights,
                              GemmTable* table);
+
+// Whether the rows that this context takes have a form that reads the layout kLayoutProved.
+bool reads_proved(const octet_context& c);
 
 // Works out the plans for small calls, which are one task of tiles: for tables that are kept.
 void plan_small_calls(const octet_context& c, GemmTable* table);
