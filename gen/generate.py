@@ -51,6 +51,7 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmax": ("kMinMax", "RangeFn"),
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
+    "fixed": ("kFixed", "FixedFn"),
     "poolmax": ("kPoolMax", "PoolFn"),
     "poolavg": ("kPoolAvg", "PoolFn"),
     "poolavgint": ("kPoolAvgInt", "PoolFn"),

@@ -32,6 +32,11 @@ enum Isa : uint32_t {
 };
 
 struct Tile;
+struct Finish;
+
+// Finishes n <= 64 sums, corrected and with their bias, of columns col and following in fixed point
+// and stores them as bytes at c. They are padded to a multiple of 16; col is one.
+typedef void FixedFn(const Finish*, const int32_t* acc, int32_t col, int32_t n, void* c);
 
 // Everything below the accumulators, shared by all tiles of one call. Arrays indexed by column are
 // padded to a multiple of 16 columns and may be read up to there; arrays indexed by row hold
@@ -47,9 +52,18 @@ struct Tile;
 //   a scale per row:
 //     q8:  f = (f * (row_scale[i] * mult[j]) + fbias[j]) * inv_out
 //     f32: f = f * (row_scale[i] * mult[j]) + fbias[j]
+//   residual (not null), r of this row and column:
+//     q8:  f = f + residual_scale * float((r ^ residual_flip) - residual_zero), r as a u8
+//     f32: f = f + r, a NaN becoming 0x7FC00000
 //   q8:  q = rne(clamp(f, lo - zp, hi - zp)) + zp, stored as a byte; a NaN gives lo
 //   f32: y = min(fhi, max(flo, f)), a NaN handed on with its bits
 //   s32: acc itself
+// In fixed point (fixed not null; q8 only, without row_scale and residual):
+//   q = clamp(scaled(acc, fixed_mult[j], fixed_exp[j]), lo - zp, hi - zp) + zp
+// where scaled, acc times fixed_mult[j] / 2^31 * 2^fixed_exp[j], rounds as FixedRounding says
+// (kernels/reference/fixed.h).
+enum FixedRounding : int32_t { kRoundTwice, kRoundOnce };
+
 struct Finish {
   const int32_t* ibias;  // never null
   const float* fbias;  // q8, f32: never null (0 where there is no bias: float(acc) is never -0, so
@@ -62,6 +76,14 @@ struct Finish {
   float flo, fhi;                // f32 out: bounds, -inf and +inf where there is none; never -0
   int32_t zp, lo, hi;            // q8 out: zero point and bounds, in the output type
   int32_t flip;  // q8 out: 0 for u8, 128 for s8 (kernels narrow to u8 and flip the sign bit)
+  const void* residual;  // row i of the call at residual + i * ldr; bytes or floats, as C; or null
+  ptrdiff_t ldr;         // bytes
+  float residual_scale;  // q8 out
+  int32_t residual_zero, residual_flip;  // q8 out: flip 0 for u8, 128 for s8, counted in the zero
+  FixedFn* fixed;                        // q8 out: takes over from the sums on; or null
+  const int32_t* fixed_mult;             // [2^30, 2^31), or 0
+  const int32_t* fixed_exp;              // [-31, 30]
+  int32_t fixed_rounding;                // FixedRounding
 };
 
 // One batch-reduce tile: C[m,n] = finish(init + sum over taps t of A_t[m,kc] * B_t[kc,n]).
@@ -176,6 +198,7 @@ typedef void AnyFn(void);
 //   minmax      RangeFn   f32
 //   minmaxcols  RangeColsFn  f32
 //   rowsum      RowSumFn  u8, s8
+//   fixed       FixedFn   s32 -> kOutQ8
 //   poolmax     PoolFn    u8 -> u8, s8 -> s8
 //   poolavg     PoolFn    u8, s8 -> u8, s8
 //   poolavgint  PoolFn    u8 -> u8, s8 -> s8
@@ -191,6 +214,7 @@ enum Family : int32_t {
   kMinMax,
   kMinMaxCols,
   kRowSum,
+  kFixed,
   kPoolMax,
   kPoolAvg,
   kPoolAvgInt,

@@ -155,7 +155,7 @@ __attribute__((noinline)) octet_status run(const octet_context& c, const octet_g
     g.linear.fixed = &columns;
   }
   g.a.q = &g.aq;
-  return run_linear(err, c, g.linear, g.a, g.y, e, s.run);
+  return run_linear(err, c, g.linear, g.a, g.y, nullptr, e, s.run);
 }
 
 octet_status check_arguments(octet_error* err, const octet_context* c) {

@@ -5,11 +5,19 @@
 
 #include <math.h>
 
+#include "quant/fixed_point.h"
+
 namespace octet {
 
 namespace {
 
 constexpr float kInf = __builtin_inff();
+
+bool is_tflite(int32_t numerics) {
+  return numerics == OCTET_NUMERICS_TFLITE || numerics == OCTET_NUMERICS_TFLITE_SINGLE;
+}
+// Quantized by x / s rather than x * fl(1/s).
+bool divides(int32_t numerics) { return is_tflite(numerics) || numerics == OCTET_NUMERICS_ONNX; }
 
 bool normal(float x) { return x >= 0x1p-126f && x < kInf; }
 bool finite(float x) { return x - x == 0; }
@@ -57,12 +65,12 @@ octet_status read_activation(octet_error* err, const LinearSpec& s, Linear* l) {
   const int32_t qmin = type_min(s.out.type), qmax = type_max(s.out.type);
   const float inverse = 1.0f / s.out.scale;
   const auto quantize = [&](float x) {
-    float v = x * inverse;
+    float v = divides(s.numerics) ? x / s.out.scale : x * inverse;
     const float below = static_cast<float>(qmin - s.out.zero_point);
     const float above = static_cast<float>(qmax - s.out.zero_point);
     v = v > below ? v : below;
     v = v < above ? v : above;
-    return static_cast<int32_t>(rintf(v)) + s.out.zero_point;
+    return (is_tflite(s.numerics) ? round_away(v) : round_even(v)) + s.out.zero_point;
   };
   l->lo = qmin;
   l->hi = qmax;
@@ -74,12 +82,9 @@ octet_status read_activation(octet_error* err, const LinearSpec& s, Linear* l) {
 octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
   if (s.numerics < OCTET_NUMERICS_TORCH || s.numerics > OCTET_NUMERICS_TFLITE_SINGLE)
     return fail(err, OCTET_ERR_ARGUMENT,
-                "%s.numerics is %d, which is no known value; use OCTET_NUMERICS_TORCH.",
+                "%s.numerics is %d, which is no known value; use OCTET_NUMERICS_TORCH, _ONNX, "
+                "_QNNPACK, _TFLITE or _TFLITE_SINGLE.",
                 s.desc_name, s.numerics);
-  if (s.numerics != OCTET_NUMERICS_TORCH)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "%s.numerics is %d; this release has OCTET_NUMERICS_TORCH only.", s.desc_name,
-                s.numerics);
   OCTET_TRY(check_type(err, s.in_name, s.in.type, kQ8Types | type_bit(OCTET_F32)));
   OCTET_TRY(check_type(err, s.out_name, s.out.type,
                        kQ8Types | type_bit(OCTET_F32) | type_bit(OCTET_S32)));
@@ -123,8 +128,25 @@ octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
   } else {
     OCTET_TRY(check_no_qparams(s.out_name, s.out));
   }
+  if (s.residual.type) {
+    const char* name = "octet_linear_desc.residual";
+    OCTET_TRY(check_type(err, name, s.residual.type, kQ8Types | type_bit(OCTET_F32)));
+    if (is_q8(s.out.type) ? !is_q8(s.residual.type) : s.residual.type != s.out.type)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.type is %s, but %s.type is %s; U8 and S8 output take a residual of U8 or S8, "
+                  "F32 output one of F32, S32 output none.",
+                  name, type_name(s.residual.type), s.out_name, type_name(s.out.type));
+    if (is_q8(s.residual.type)) {
+      OCTET_TRY(check_scale(err, "octet_qtype.scale of the residual,", 0, s.residual.scale));
+      OCTET_TRY(check_zero(name, s.residual));
+    } else {
+      OCTET_TRY(check_no_qparams(name, s.residual));
+    }
+  }
   l->in = s.in;
   l->out = s.out;
+  l->residual = s.residual;
+  l->numerics = s.numerics;
   l->q_type = s.in.type;
   if (s.in.type != OCTET_F32) {
     l->input = s.in.scale == 0 ? Input::kCall : Input::kStatic;
@@ -134,6 +156,24 @@ octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
   l->q_type = l->scheme.type;
   l->input = l->scheme.granularity == OCTET_PER_ROW ? Input::kDynamicRow : Input::kDynamicTensor;
   return OCTET_OK;
+}
+
+// The numerics of other frameworks are defined for static q8 layers. TORCH is defined for all.
+octet_status check_numerics(octet_error* err, const LinearSpec& s, const Linear& l) {
+  if (s.numerics == OCTET_NUMERICS_TORCH) return OCTET_OK;
+  const char* what = !is_q8(l.out.type) ? "U8 and S8 output only"
+                     : l.input == Input::kDynamicRow || l.input == Input::kDynamicTensor
+                         ? "U8 and S8 input only"
+                     : l.input == Input::kCall ? "one input scale that is known from the start"
+                     : l.residual.type         ? "layers without a residual"
+                     : is_tflite(s.numerics) && l.w.has_zero
+                         ? "symmetric weights (zero points of 0 for S8, 128 for U8)"
+                         : nullptr;
+  if (!what) return OCTET_OK;
+  return fail(err, OCTET_ERR_ARGUMENT,
+              "%s.numerics is %d (%s), which is defined for %s; change that or use "
+              "OCTET_NUMERICS_TORCH.",
+              s.desc_name, s.numerics, numerics_name(s.numerics), what);
 }
 
 octet_status check_bias(octet_error* err, const Linear& l) {
@@ -150,18 +190,75 @@ octet_status check_bias(octet_error* err, const Linear& l) {
 
 }  // namespace
 
-// docs/numerics.md, "Accumulator": judged by the types, never by the data.
-octet_status check_exact(octet_error* err, const Linear& l) {
+namespace {
+
+// The largest product of an activation and a weight, zero points taken out, by their types.
+int64_t worst_product(const Linear& l) {
   const int64_t x =
       l.input == Input::kStatic && l.q_type == OCTET_S8 && l.in.zero_point == 0 ? 128 : 255;
-  const int64_t w = l.w.has_zero ? 255 : 128;
+  return x * (l.w.has_zero ? 255 : 128);
+}
+
+// An F32 bias as the integer that numerics other than TORCH's make of it.
+int32_t quantize_bias(int32_t numerics, float bias, float product) {
+  if (numerics == OCTET_NUMERICS_QNNPACK) return round_even(bias * (1.0f / product));
+  const float v = bias / product;
+  return is_tflite(numerics) ? round_away(v) : round_even(v);
+}
+
+// Channel n of numerics other than TORCH's: an integer bias, and the multiplier in their form.
+octet_status fill_named(octet_error* err, const Linear& l, int64_t n, float scale,
+                        const Columns& to) {
+  const WeightsView& w = l.w;
+  const float product = scale * w.scale[n];
+  const auto channel = static_cast<long long>(n);
+  if (w.bias_type == OCTET_F32) {
+    const float given = static_cast<const float*>(w.bias)[n];
+    const int32_t bias = quantize_bias(l.numerics, given, product);
+    const int64_t room = int64_t{INT32_MAX} - w.k * worst_product(l);
+    if (bias > room || bias < -room)
+      return fail(
+          err, OCTET_ERR_INEXACT,
+          "The bias of channel %lld, %g, is %d in units of its scale %g, but with this K an "
+          "int32 accumulator has room for %lld only; make it smaller.",
+          channel, static_cast<double>(given), bias, static_cast<double>(product),
+          static_cast<long long>(room));
+    to.ibias[n] =
+        static_cast<int32_t>(static_cast<uint32_t>(to.ibias[n]) + static_cast<uint32_t>(bias));
+  }
+  if (is_tflite(l.numerics)) {
+    const FixedPoint m =
+        quantize_multiplier(double{scale} * double{w.scale[n]} / double{l.out.scale});
+    memcpy(to.mult + n, &m.mult, sizeof m.mult);
+    memcpy(to.fbias + n, &m.exponent, sizeof m.exponent);
+    return OCTET_OK;
+  }
+  to.fbias[n] = 0;
+  if (l.numerics == OCTET_NUMERICS_QNNPACK && !(to.mult[n] >= 0x1p-32f && to.mult[n] < 256))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "The multiplier of channel %lld is %g, but QNNPACK's must lie in [2^-32, 256); choose "
+        "scales closer to each other.",
+        channel, static_cast<double>(to.mult[n]));
+  return OCTET_OK;
+}
+
+}  // namespace
+
+const char* numerics_name(int32_t numerics) {
+  static const char* const names[] = {"torch", "onnx", "qnnpack", "tflite", "tflite_single"};
+  return names[numerics];
+}
+
+// docs/numerics.md, "Accumulator": judged by the types, never by the data.
+octet_status check_exact(octet_error* err, const Linear& l) {
   int64_t bias = 0;
   if (l.w.bias_type == OCTET_S32 && l.w.bias)
     for (int64_t n = 0; n < l.w.n; ++n) {
       const int64_t b = static_cast<const int32_t*>(l.w.bias)[n];
       if ((b < 0 ? -b : b) > bias) bias = b < 0 ? -b : b;
     }
-  const int64_t limit = (int64_t{INT32_MAX} - bias) / (x * w);
+  const int64_t limit = (int64_t{INT32_MAX} - bias) / worst_product(l);
   if (l.w.k <= limit) return OCTET_OK;
   return fail(
       err, OCTET_ERR_INEXACT,
@@ -176,6 +273,7 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   l.w = w;
   OCTET_TRY(read_types(err, spec, &l));
   OCTET_TRY(read_activation(err, spec, &l));
+  OCTET_TRY(check_numerics(err, spec, l));
   OCTET_TRY(check_bias(err, l));
   OCTET_TRY(check_exact(err, l));
   const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
@@ -188,6 +286,7 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
   l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
   l.rowsum = kernel<RowSumFn>(c, kRowSum, l.q_type, OCTET_S32);
+  if (is_tflite(l.numerics)) l.finish_fixed = kernel<FixedFn>(c, kFixed, OCTET_S32, kOutQ8);
   if (l.dynamic()) {
     // Quantized straight into the tiles' form where that is a byte: only the range moves.
     const octet_type q = l.form == OCTET_S16 ? l.q_type : l.form;
@@ -230,6 +329,7 @@ octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_
     if (n >= w.n || l.out.type == OCTET_S32) {
       to.mult[n] = 1;  // padding, and s32 out, which has no scale
       to.fbias[n] = 0;
+      if (l.finish_fixed) memset(to.mult + n, 0, sizeof *to.mult);
       continue;
     }
     if (!normal(to.mult[n]))
@@ -244,6 +344,7 @@ octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_
                   "The bias of channel %lld, %g, divided by its scale %g is not finite.",
                   static_cast<long long>(n), static_cast<double>(bias),
                   static_cast<double>(product));
+    if (l.numerics != OCTET_NUMERICS_TORCH) OCTET_TRY(fill_named(err, l, n, scale, to));
   }
   return OCTET_OK;
 }

@@ -21,26 +21,31 @@ enum class Input {
 
 struct Columns {
   int32_t* ibias;
-  float* fbias;
-  float* mult;
+  float* fbias;  // in fixed point: int32 exponents
+  float* mult;   // in fixed point: int32 multipliers
 };
+
+const char* numerics_name(int32_t numerics);  // "tflite"
 
 struct Linear {
   WeightsView w;
   Input input;
   octet_qtype in, out;
+  octet_qtype residual;   // type 0: none
   ResolvedScheme scheme;  // dynamic input
   octet_type q_type;      // integers of the activations before they take the tiles' form
   int32_t form;           // what the tiles read: U8, S8 or S16 (widened)
   int32_t shift;          // operand integer minus activation integer: 0, 128 or -128
   bool copies_a;          // rows that tiles could read as they are lie badly for the caches
-  int32_t lo, hi;         // q8 out
-  float flo, fhi;         // f32 out
+  int32_t numerics;
+  int32_t lo, hi;  // q8 out
+  float flo, fhi;  // f32 out
   GemmTable table;
   int32_t in_bytes, out_bytes;  // of an element
   RunFn *quantize, *flip, *widen;
   RangeFn* minmax;
   RowSumFn* rowsum;
+  FixedFn* finish_fixed;       // TFLite's numerics, else nullptr
   int64_t prepared_pitch;      // bytes from a rewritten row of activations to the next
   int64_t chunk;               // rows that are prepared at a time at most
   const Columns* fixed;        // kStatic: filled at create
@@ -56,6 +61,7 @@ struct Linear {
 // What a layer is asked for, before anything is decided.
 struct LinearSpec {
   octet_qtype in, out;
+  octet_qtype residual;  // type 0: none
   const octet_scheme* dynamic;
   int32_t act;
   float lo, hi;
@@ -98,20 +104,23 @@ Finish fixed_finish(const Linear& l);
 struct LinearCall {
   const char* x;
   char* y;
+  const char* r;           // the residual, or nullptr
   const octet_qparams* q;  // kCall
   int64_t groups, rows;
-  int64_t pitch_x, pitch_y;  // bytes from a row to the next within a group
-  const RowPairs* pairs;     // where the groups start; nullptr where there is one
-  int64_t item_x, item_y;    // bytes of an element; set where there are pairs
+  int64_t pitch_x, pitch_y, pitch_r;  // bytes from a row to the next within a group
+  const RowPairs* pairs;              // where the groups start; nullptr where there is one
+  int64_t item_x, item_y;             // bytes of an element; set where there are pairs
 
-  void start(int64_t group, const char** at_x, char** at_y) const {
+  void start(int64_t group, const char** at_x, char** at_y, const char** at_r) const {
     *at_x = x;
     *at_y = y;
+    *at_r = r;
     if (!pairs) return;
-    int64_t a, b;
-    pairs->start(group, &a, &b);
+    int64_t a, b, c;
+    pairs->start(group, &a, &b, &c);
     *at_x += a * item_x;
     *at_y += b * item_y;
+    if (r) *at_r += c * item_y;  // of the same size as an output
   }
 };
 constexpr int64_t kMaxPitch = INT32_MAX / 16;  // of activations that tiles read in place
@@ -128,9 +137,10 @@ void run_small(const Linear& l, const char* x, int64_t pitch_x, char* y, int64_t
 octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l,
                         const LinearCall& call, const Exec& exec, void* workspace);
 
-// The same for views. x: [..., K] with x.q for kCall; y: [..., N]; both checked.
+// The same for views. x: [..., K] with x.q for kCall; y and r: [..., N]; all checked. r: the
+// residual of a layer that has one, else nullptr.
 octet_status run_linear(octet_error* err, const octet_context& c, const Linear& l, const View& x,
-                        const View& y, const Exec& exec, void* workspace);
+                        const View& y, const View* r, const Exec& exec, void* workspace);
 
 // The qparams of a kCall input against the rows of this call.
 octet_status check_call_qparams(octet_error* err, const char* name, const octet_qparams* q,

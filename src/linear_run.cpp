@@ -341,6 +341,13 @@ Finish output_finish(const Linear& l) {
     f.hi = l.hi;
     f.flip = l.out.type == OCTET_S8 ? 128 : 0;
   }
+  f.fixed = l.finish_fixed;
+  f.fixed_rounding = l.numerics == OCTET_NUMERICS_TFLITE ? kRoundTwice : kRoundOnce;
+  if (is_q8(l.residual.type)) {
+    f.residual_scale = l.residual.scale / l.out.scale;
+    f.residual_flip = l.residual.type == OCTET_S8 ? 128 : 0;
+    f.residual_zero = l.residual.zero_point + f.residual_flip;
+  }
   return f;
 }
 
@@ -348,6 +355,8 @@ void set_columns(Finish* f, const Columns& columns) {
   f->ibias = columns.ibias;
   f->fbias = columns.fbias;
   f->mult = columns.mult;
+  f->fixed_mult = reinterpret_cast<const int32_t*>(columns.mult);
+  f->fixed_exp = reinterpret_cast<const int32_t*>(columns.fbias);
 }
 
 Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
@@ -384,9 +393,9 @@ void range_task(void* arg, size_t task) {
   const RangeJob& j = *static_cast<const RangeJob*>(arg);
   const int64_t row = static_cast<int64_t>(task) / j.spans,
                 span = static_cast<int64_t>(task) % j.spans;
-  const char* group;
+  const char *group, *residual;
   char* y;
-  j.call.start(row / j.call.rows, &group, &y);
+  j.call.start(row / j.call.rows, &group, &y, &residual);
   const float* x = reinterpret_cast<const float*>(group + row % j.call.rows * j.call.pitch_x) +
                    span * kRangeSpan;
   Range r = {__builtin_inff(), -__builtin_inff(), 0, 0};
@@ -451,13 +460,16 @@ octet_status run_in_place(octet_error* err, const octet_context& ctx, const Line
                         &r.plan));
   Finish finish;
   r.finish = l.fixed_finish;
-  if (!r.finish) {
+  if (!r.finish || call.r) {
     finish = fixed_finish(l);
+    finish.ldr = call.pitch_r;
     r.finish = &finish;
   }
   if (call.groups > 1) replan_gemm(ctx, l.table, r.m, exec.e.max_threads, r.plan.main, &r.plan);
   for (int64_t group = 0; group < call.groups; ++group) {
-    call.start(group, &r.a, &r.y);
+    const char* residual;
+    call.start(group, &r.a, &r.y, &residual);
+    if (residual) finish.residual = residual;
     OCTET_TRY(run_region(err, &r, exec));
   }
   return OCTET_OK;
@@ -493,9 +505,9 @@ octet_status run_prepared(octet_error* err, const octet_context& ctx, const Line
     }
   }
   for (int64_t group = 0; group < call.groups; ++group) {
-    const char* x;
+    const char *x, *residual;
     char* y;
-    call.start(group, &x, &y);
+    call.start(group, &x, &y, &residual);
     for (int64_t first = 0; first < call.rows; first += chunk) {
       c.m = min64(chunk, call.rows - first);
       c.x = x + first * c.pitch_x;
@@ -506,7 +518,9 @@ octet_status run_prepared(octet_error* err, const octet_context& ctx, const Line
         call_scale = call.q->scale + at;
         c.call_zero = call.q->zero_point ? call.q->zero_point + at : nullptr;
       }
-      const Finish finish = make_finish(l, c, columns, call_scale);
+      Finish finish = make_finish(l, c, columns, call_scale);
+      if (residual) finish.residual = residual + first * call.pitch_r;
+      finish.ldr = call.pitch_r;
       c.finish = &finish;
       OCTET_TRY(run_chunk(err, ctx, &c, exec));
     }
@@ -567,8 +581,8 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
 }
 
 octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l, const View& x,
-                        const View& y, const Exec& exec, void* workspace) {
-  const RowPairs pairs = pair_rows(x, y);
+                        const View& y, const View* r, const Exec& exec, void* workspace) {
+  const RowPairs pairs = pair_rows(x, y, r);
   if (!pairs.outer || !pairs.rows || !l.w.n) return OCTET_OK;
   LinearCall call;
   call.q = x.q;
@@ -578,6 +592,8 @@ octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear
   call.y = y.data;
   call.item_y = static_cast<int64_t>(y.item);
   call.pitch_y = pairs.pitch_b * call.item_y;
+  call.r = r ? r->data : nullptr;
+  call.pitch_r = pairs.pitch_c * call.item_y;
   // K = 0: there are rows, but nothing of x to point to, and its data may be NULL.
   call.x = x.count ? x.data : y.data;
   call.item_x = x.count ? static_cast<int64_t>(x.item) : 0;

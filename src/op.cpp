@@ -35,11 +35,24 @@ int64_t row_count(const View& x) {
   return rows;
 }
 
+// y: [..., N], the leading dims those of x.
+octet_status check_output_dims(octet_error* err, const octet_op& o, const char* name, const View& x,
+                               const View& y) {
+  if (y.rank != x.rank)
+    return fail(err, OCTET_ERR_ARGUMENT, "%s.rank is %d; it must be that of in[0], %d.", name,
+                y.rank, x.rank);
+  for (int i = 0; i < x.rank; ++i) {
+    const int64_t want = i + 1 < x.rank ? x.dims[i] : o.linear.w.n;
+    if (y.dims[i] != want)
+      return fail(err, OCTET_ERR_ARGUMENT, "%s.dims[%d] is %lld; it must be %lld.", name, i,
+                  static_cast<long long>(y.dims[i]), static_cast<long long>(want));
+  }
+  return OCTET_OK;
+}
+
 // in[0] of a linear op; with kShapeOnly its data and qparams are not looked at.
-octet_status read_input(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
-                        uint32_t options, View* x) {
-  if (!in || n_in != 1)
-    return fail(err, OCTET_ERR_ARGUMENT, "in has %zu tensors; a linear op takes 1.", in ? n_in : 0);
+octet_status read_x(octet_error* err, const octet_op& o, const octet_tensor* in, uint32_t options,
+                    View* x) {
   OCTET_TRY(read_tensor(err, "in[0]", in, type_bit(o.linear.in.type), options, x));
   if (x->rank < 1 || x->inner() != o.linear.w.k)
     return fail(err, OCTET_ERR_ARGUMENT,
@@ -56,8 +69,31 @@ octet_status read_input(octet_error* err, const octet_op& o, const octet_tensor*
   return OCTET_OK;
 }
 
+// in[1]: [..., N] beside x.
+octet_status read_residual(octet_error* err, const octet_op& o, const octet_tensor* in,
+                           uint32_t options, const View& x, View* r) {
+  OCTET_TRY(read_tensor(err, "in[1]", in, type_bit(o.linear.residual.type), options, r));
+  if (r->q)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "in[1].q is given, but this op has its residual's qparams from create; leave it NULL.");
+  return check_output_dims(err, o, "in[1]", x, *r);
+}
+
+// The inputs of a linear op. *r is the residual, where the op has one.
+octet_status read_inputs(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
+                         uint32_t options, View* x, View* r) {
+  const bool residual = o.linear.residual.type != 0;
+  const size_t want = residual ? 2 : 1;
+  if (!in || n_in != want)
+    return fail(err, OCTET_ERR_ARGUMENT, "in has %zu tensors; a linear op %s takes %zu.",
+                in ? n_in : 0, residual ? "with a residual" : "without a residual", want);
+  OCTET_TRY(read_x(err, o, in, options, x));
+  return residual ? read_residual(err, o, in + 1, options, *x, r) : octet_status{OCTET_OK};
+}
+
 octet_status read_output(octet_error* err, const octet_op& o, const octet_tensor* out, size_t n_out,
-                         const View& x, View* y) {
+                         const View& x, const View* r, View* y) {
   if (!out || n_out != 1)
     return fail(err, OCTET_ERR_ARGUMENT, "out has %zu tensors; a linear op gives 1.",
                 out ? n_out : 0);
@@ -66,16 +102,9 @@ octet_status read_output(octet_error* err, const octet_op& o, const octet_tensor
     return fail(
         err, OCTET_ERR_ARGUMENT,
         "out[0].q is given, but this op has its output's qparams from create; leave it NULL.");
-  if (y->rank != x.rank)
-    return fail(err, OCTET_ERR_ARGUMENT, "out[0].rank is %d; it must be that of in[0], %d.",
-                y->rank, x.rank);
-  for (int i = 0; i < x.rank; ++i) {
-    const int64_t want = i + 1 < x.rank ? x.dims[i] : o.linear.w.n;
-    if (y->dims[i] != want)
-      return fail(err, OCTET_ERR_ARGUMENT, "out[0].dims[%d] is %lld; it must be %lld.", i,
-                  static_cast<long long>(y->dims[i]), static_cast<long long>(want));
-  }
-  return check_overlap(err, "out[0]", *y, "in[0]", x, false);
+  OCTET_TRY(check_output_dims(err, o, "out[0]", x, *y));
+  OCTET_TRY(check_overlap(err, "out[0]", *y, "in[0]", x, false));
+  return r ? check_overlap(err, "out[0]", *y, "in[1]", *r, true) : octet_status{OCTET_OK};
 }
 
 __attribute__((noinline)) octet_status create(const octet_context* c, const octet_linear_desc& d,
@@ -84,6 +113,7 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
   Linear l;
   const LinearSpec spec = {d.in,
                            d.out,
+                           d.residual,
                            d.dynamic,
                            d.act,
                            d.lo,
@@ -135,16 +165,19 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
 __attribute__((noinline)) octet_status run(const octet_op& o, const octet_tensor* in, size_t n_in,
                                            const octet_tensor* out, size_t n_out,
                                            const octet_exec* exec, octet_error* err) {
-  View x, y;
+  View x, y, residual;
   Exec e;
   OCTET_TRY(read_exec(err, exec, &e));
-  OCTET_TRY(read_input(err, o, in, n_in, 0, &x));
-  OCTET_TRY(read_output(err, o, out, n_out, x, &y));
+  OCTET_TRY(read_inputs(err, o, in, n_in, 0, &x, &residual));
+  const View* const r = o.linear.residual.type ? &residual : nullptr;
+  OCTET_TRY(read_output(err, o, out, n_out, x, r, &y));
   if (o.weights->shape_only)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "The weights were made with OCTET_SHAPE_ONLY: this op can be planned, not run.");
-  OCTET_TRY(check_workspace(err, e, linear_workspace(o.linear, row_count(x)), x, y));
-  return run_linear(err, *o.context, o.linear, x, y, e, e.e.workspace);
+  const size_t need = linear_workspace(o.linear, row_count(x));
+  OCTET_TRY(check_workspace(err, e, need, x, y));
+  if (r) OCTET_TRY(check_workspace(err, e, need, *r, y));
+  return run_linear(err, *o.context, o.linear, x, y, r, e, e.e.workspace);
 }
 
 struct Shape {
@@ -183,10 +216,10 @@ struct Planned {
 
 octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* in, size_t n_in,
                        const octet_exec* exec, Planned* out) {
-  View x;
+  View x, residual;
   Exec e;
   OCTET_TRY(read_exec(err, exec, &e));
-  OCTET_TRY(read_input(err, o, in, n_in, kShapeOnly, &x));
+  OCTET_TRY(read_inputs(err, o, in, n_in, kShapeOnly, &x, &residual));
   const Linear& l = o.linear;
   const octet_context& c = *o.context;
   Planned p = {};
@@ -257,19 +290,23 @@ octet_status octet_linear_create(const octet_context* c, const octet_linear_desc
   if (!out) return fail(err, OCTET_ERR_ARGUMENT, "out is NULL; pass where the op goes.");
   octet_linear_desc d;
   OCTET_TRY(read_struct(err, "octet_linear_desc", desc, sizeof d, &d));
-  if (d.flags & OCTET_RESIDUAL)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_linear_desc.flags has OCTET_RESIDUAL, which this release does not have; add "
-                "after the op.");
-  if (d.flags) return fail_flags(err, "octet_linear_desc.flags", d.flags, "OCTET_RESIDUAL");
+  const uint32_t unknown = d.flags & ~uint32_t{OCTET_RESIDUAL};
+  if (unknown) return fail_flags(err, "octet_linear_desc.flags", unknown, "OCTET_RESIDUAL");
   if (!d.weights)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.weights is NULL; pass packed weights.");
   if (d.lut)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "octet_linear_desc.lut must be NULL: tables are not in this release.");
-  if (d.residual.type || d.residual.scale != 0 || d.residual.zero_point)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_linear_desc.residual must be all 0: residuals are not in this release.");
+  const bool residual = d.residual.type || d.residual.scale != 0 || d.residual.zero_point;
+  if (residual && !(d.flags & OCTET_RESIDUAL))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "octet_linear_desc.residual is set, but flags lack OCTET_RESIDUAL; set it, or leave "
+        "the residual all 0.");
+  if (!d.residual.type && (d.flags & OCTET_RESIDUAL))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_linear_desc.flags has OCTET_RESIDUAL, but residual.type is 0; give the type "
+                "of in[1].");
   if (d.expect || d.expects)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "octet_linear_desc.expect must be NULL and expects 0 in this release.");
@@ -285,8 +322,8 @@ octet_status octet_op_infer(const octet_op* o, const octet_tensor* in, size_t n_
                             octet_tensor* out, size_t n_out, octet_error* err) {
   OCTET_TRY(check_op(err, o));
   if (o->kind) return o->kind->infer(err, *o, in, n_in, out, n_out);
-  View x;
-  OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
+  View x, residual;
+  OCTET_TRY(read_inputs(err, *o, in, n_in, kShapeOnly, &x, &residual));
   if (!out || n_out != 1)
     return fail(err, OCTET_ERR_ARGUMENT, "out has %zu tensors; a linear op gives 1.",
                 out ? n_out : 0);
@@ -304,10 +341,10 @@ octet_status octet_op_workspace(const octet_op* o, const octet_tensor* in, size_
   OCTET_TRY(check_op(err, o));
   if (!bytes) return fail(err, OCTET_ERR_ARGUMENT, "bytes is NULL; pass where the size goes.");
   if (o->kind) return o->kind->workspace(err, *o, in, n_in, e, bytes);
-  View x;
+  View x, residual;
   Exec exec;
   OCTET_TRY(read_exec(err, e, &exec));
-  OCTET_TRY(read_input(err, *o, in, n_in, kShapeOnly, &x));
+  OCTET_TRY(read_inputs(err, *o, in, n_in, kShapeOnly, &x, &residual));
   *bytes = linear_workspace(o->linear, row_count(x));
   return OCTET_OK;
 }
@@ -363,14 +400,17 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
     replan_gemm(*o->context, l.table, planned.shape.m, 1, planned.gemm.main, &modelled);
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add(
-        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"out\":\"%s\",\"m\":"
+        "{\"op\":\"linear\",\"input\":\"%s\",\"in\":\"%s\",\"weights\":\"%s\",\"residual\":\"%s\","
+        "\"numerics\":\"%s\","
+        "\"out\":\"%s\",\"m\":"
         "%lld,\"n\":%lld,"
         "\"k\":%lld,\"kernel\":\"%s\",\"isa\":\"%s\",\"mr\":%d,\"nr\":%d,\"kr\":%d,\"mc\":%d,"
         "\"nc\":%d,\"kc\":%d,\"threads\":%d,\"reference\":%s,\"packs_a\":%s,",
-        input_name(l.input), type_name(l.in.type), type_name(l.w.type), type_name(l.out.type),
-        static_cast<long long>(planned.shape.m), static_cast<long long>(l.w.n),
-        static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr, p.kr, p.mc, p.nc, p.kc,
-        p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
+        input_name(l.input), type_name(l.in.type), type_name(l.w.type),
+        l.residual.type ? type_name(l.residual.type) : "", numerics_name(l.numerics),
+        type_name(l.out.type), static_cast<long long>(planned.shape.m),
+        static_cast<long long>(l.w.n), static_cast<long long>(l.w.k), p.kernel, p.isa, p.mr, p.nr,
+        p.kr, p.mc, p.nc, p.kc, p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
         "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","

@@ -42,7 +42,8 @@ struct Bytes {
 
 // Ops whose calls may be plain.
 inline bool may_be_plain(const octet_op& o) {
-  return !o.weights->shape_only && o.linear.input != Input::kCall && o.linear.w.n && o.linear.w.k;
+  return !o.weights->shape_only && o.linear.input != Input::kCall && !o.linear.residual.type &&
+         o.linear.w.n && o.linear.w.k;
 }
 
 // True for a plain call of an op that may have them: *call gets its rows, and exec (if any) holds
@@ -61,6 +62,7 @@ inline bool read_plain(const octet_op& o, const octet_tensor* in, size_t n_in,
     return false;
   call->x = static_cast<const char*>(in->data);
   call->y = static_cast<char*>(out->data);
+  call->r = nullptr;
   call->q = nullptr;
   call->groups = 1;
   call->rows = rows;

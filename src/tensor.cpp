@@ -212,39 +212,43 @@ octet_status check_same_dims(octet_error* err, const char* a_name, const View& a
   return OCTET_OK;
 }
 
-RowPairs pair_rows(const View& a, const View& b) {
+RowPairs pair_rows(const View& a, const View& b, const View* c) {
   RowPairs r = {};
   r.outer = r.rows = 1;
   bool merging = true, first = true;
   for (int i = a.rank - 2; i >= 0; --i) {
     const int64_t d = a.dims[i];
     if (d == 1) continue;
+    const int64_t stride_c = c ? c->strides[i] : 0;
     if (first) {
       first = false;
       r.rows = d;
       r.pitch_a = a.strides[i];
       r.pitch_b = b.strides[i];
+      r.pitch_c = stride_c;
     } else if (merging && a.strides[i] == r.pitch_a * r.rows &&
-               b.strides[i] == r.pitch_b * r.rows) {
+               b.strides[i] == r.pitch_b * r.rows && stride_c == r.pitch_c * r.rows) {
       r.rows *= d;
     } else {
       merging = false;
       r.outer *= d;
       r.size[r.levels] = d;
       r.step_a[r.levels] = a.strides[i];
-      r.step_b[r.levels++] = b.strides[i];
+      r.step_b[r.levels] = b.strides[i];
+      r.step_c[r.levels++] = stride_c;
     }
   }
   return r;
 }
 
-void RowPairs::start(int64_t group, int64_t* a, int64_t* b) const {
-  *a = *b = 0;
+void RowPairs::start(int64_t group, int64_t* a, int64_t* b, int64_t* c) const {
+  *a = *b = *c = 0;
   for (int i = 0; i < levels; ++i) {
     const int64_t at = group % size[i];
     group /= size[i];
     *a += at * step_a[i];
     *b += at * step_b[i];
+    *c += at * step_c[i];
   }
 }
 

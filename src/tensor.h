@@ -57,17 +57,18 @@ octet_status check_no_qparams(octet_error* err, const char* name, const View& v)
 octet_status check_same_dims(octet_error* err, const char* a_name, const View& a,
                              const char* b_name, const View& b);
 
-// The rows of two tensors side by side: all dims but the innermost, with as many as possible merged
-// into one pitch. `outer` groups of `rows` rows; group g starts at element offsets a(g), b(g).
+// The rows of two or three tensors side by side: all dims but the innermost, with as many as
+// possible merged into one pitch. `outer` groups of `rows` rows; group g starts at element offsets
+// a(g), b(g), c(g).
 struct RowPairs {
   int64_t outer, rows;
-  int64_t pitch_a, pitch_b;  // elements from a row to the next within a group
+  int64_t pitch_a, pitch_b, pitch_c;  // elements from a row to the next within a group
   int32_t levels;
-  int64_t size[6], step_a[6], step_b[6];
+  int64_t size[6], step_a[6], step_b[6], step_c[6];
 
-  void start(int64_t group, int64_t* a, int64_t* b) const;
+  void start(int64_t group, int64_t* a, int64_t* b, int64_t* c) const;
 };
-RowPairs pair_rows(const View& a, const View& b);
+RowPairs pair_rows(const View& a, const View& b, const View* c = nullptr);
 
 // ---- qparams ----------------------------------------------------------------------------------
 

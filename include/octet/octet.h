@@ -117,13 +117,14 @@ enum {
   OCTET_RANGE_L2
 };
 
-/* the bits of outputs, named and frozen per name; only TORCH in this release */
+/* the bits of outputs, named and frozen per name (docs/numerics.md). All but TORCH are defined for
+ * static U8 or S8 layers with U8 or S8 output, one activation scale and no residual */
 enum {
   OCTET_NUMERICS_TORCH = 0,
-  OCTET_NUMERICS_ONNX,
-  OCTET_NUMERICS_QNNPACK,
-  OCTET_NUMERICS_TFLITE,
-  OCTET_NUMERICS_TFLITE_SINGLE
+  OCTET_NUMERICS_ONNX,         /* integer bias; the multiplier in float */
+  OCTET_NUMERICS_QNNPACK,      /* the same; a multiplier in [2^-32, 256) */
+  OCTET_NUMERICS_TFLITE,       /* 32-bit fixed point, rounded twice; weights without zero points */
+  OCTET_NUMERICS_TFLITE_SINGLE /* 32-bit fixed point, rounded once; the same */
 };
 
 /* fused activation */
@@ -315,7 +316,7 @@ enum {
 };
 
 typedef struct octet_linear_desc {
-  uint32_t struct_size, flags; /* OCTET_RESIDUAL is not in this release */
+  uint32_t struct_size, flags; /* OCTET_RESIDUAL: in[1] is added to the output */
   const octet_weights* weights;
   const octet_scheme*
       dynamic;        /* in.type F32 only: how x is quantized; NULL: per row, u8 affine 0..255 */
@@ -323,9 +324,11 @@ typedef struct octet_linear_desc {
   octet_qtype in;     /* U8 or S8 with scale and zero point (scale 0: qparams come with the call as
                          in[0].q, one or one     for each row); or F32: dynamic */
   octet_qtype out;    /* U8 or S8 with scale and zero point; F32; or S32 (raw accumulators) */
-  octet_qtype residual; /* all 0 in this release */
-  int32_t act;          /* OCTET_ACT_NONE, OCTET_RELU, OCTET_RELU6, OCTET_CLAMP */
-  float lo, hi;         /* OCTET_CLAMP only: real bounds */
+  octet_qtype
+      residual; /* of in[1], with OCTET_RESIDUAL, else all 0: U8 or S8 with scale and zero point
+                   of its own where out is U8 or S8, F32 where out is F32; not with S32 */
+  int32_t act;  /* OCTET_ACT_NONE, OCTET_RELU, OCTET_RELU6, OCTET_CLAMP */
+  float lo, hi; /* OCTET_CLAMP only: real bounds */
   int32_t numerics, reserved[3];
   const octet_tensor* expect; /* NULL in this release */
   size_t expects;
@@ -513,9 +516,10 @@ OCTET_API void octet_weights_destroy(octet_weights* w);
  * (in.scale 0); dynamic F32 -> F32: x is quantized row by row (default) or with one scale for the
  * whole call (OCTET_PER_TENSOR, a compatibility scheme that gives up independence of the batch). A
  * row that holds a NaN or an infinity gives a row of the NaN 0x7FC00000; the status is OK. INEXACT:
- * K could wrap the accumulator (docs/numerics.md, "Accumulator"). NOT_FINITE, ARGUMENT: scales
- * whose products leave the domain; the sentence names the channel. SLOW_ONLY: no fast kernel for
- * these types under this cap. */
+ * K could wrap the accumulator (docs/numerics.md, "Accumulator"). With OCTET_RESIDUAL every verb
+ * takes two inputs: in[1], [..., N], is added before the activation; it may be out[0] itself (in
+ * place). NOT_FINITE, ARGUMENT: scales whose products leave the domain; the sentence names the
+ * channel. SLOW_ONLY: no fast kernel for these types under this cap. */
 OCTET_API octet_status octet_linear_create(const octet_context* c, const octet_linear_desc* d,
                                            octet_op** out, octet_error* err);
 

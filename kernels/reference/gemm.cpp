@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernels/kernel.h"
+#include "kernels/reference/fixed.h"
 
 namespace octet {
 namespace {
@@ -36,10 +37,21 @@ int32_t corrected(uint32_t sum, const Finish& f, int32_t row, int32_t col) {
   return static_cast<int32_t>(sum + static_cast<uint32_t>(f.ibias[col]));
 }
 
-// f32 out. The bounds are compared so that a NaN passes with its bits.
+// An element of the residual.
+template <class T>
+T residual(const Finish& f, int32_t row, int32_t col) {
+  return reinterpret_cast<const T*>(static_cast<const char*>(f.residual) + row * f.ldr)[col];
+}
+
+// f32 out. Which NaN a sum gives depends on the CPU, so there is only one. The bounds are compared
+// so that a NaN passes with its bits.
 float to_f32(int32_t acc, const Finish& f, int32_t row, int32_t col) {
   const float scale = f.row_scale ? f.row_scale[row] * f.mult[col] : f.mult[col];
   float y = static_cast<float>(acc) * scale + f.fbias[col];
+  if (f.residual) {
+    y += residual<float>(f, row, col);
+    if (y != y) y = __builtin_nanf("");
+  }
   y = y < f.flo ? f.flo : y;
   return y > f.fhi ? f.fhi : y;
 }
@@ -52,6 +64,10 @@ uint8_t to_q8(int32_t acc, const Finish& f, int32_t row, int32_t col) {
     y = (y * (f.row_scale[row] * f.mult[col]) + f.fbias[col]) * f.inv_out;
   else
     y = (y + f.fbias[col]) * f.mult[col];
+  if (f.residual) {
+    const int32_t r = residual<uint8_t>(f, row, col) ^ f.residual_flip;
+    y += f.residual_scale * static_cast<float>(r - f.residual_zero);
+  }
   const float lo = static_cast<float>(f.lo - f.zp), hi = static_cast<float>(f.hi - f.zp);
   y = y > lo ? (y < hi ? y : hi) : lo;
   return static_cast<uint8_t>(static_cast<int32_t>(rintf(y)) + f.zp);
@@ -72,7 +88,8 @@ void tile(const Tile& t) {
       const int32_t r = t.row0 + i, c = t.col0 + j;
       const int32_t acc = corrected(sum, *t.finish, r, c);
       if constexpr (kOut == Out::kQ8)
-        reinterpret_cast<uint8_t*>(row)[j] = to_q8(acc, *t.finish, r, c);
+        reinterpret_cast<uint8_t*>(row)[j] =
+            t.finish->fixed ? fixed_q8(acc, *t.finish, c) : to_q8(acc, *t.finish, r, c);
       else if constexpr (kOut == Out::kF32)
         reinterpret_cast<float*>(row)[j] = to_f32(acc, *t.finish, r, c);
       else

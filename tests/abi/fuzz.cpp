@@ -125,7 +125,7 @@ class Fuzz {
   std::vector<Weights> weights_;
   struct LayerOp {
     Op op;
-    octet_type in, out;
+    octet_type in, out, residual;
     int64_t n, k;
   };
   std::vector<LayerOp> ops_;
@@ -365,7 +365,11 @@ void Fuzz::linear() {
     d.hi = one_in(4) ? wild_float() : 2;
   }
   if (out == OCTET_S32) d.act = mostly(int32_t{0});
-  d.numerics = mostly(int32_t{0}, 100);
+  d.numerics = one_in(3) ? mostly(static_cast<int32_t>(random_.below(5))) : 0;
+  if (one_in(4)) {
+    d.flags = OCTET_RESIDUAL;
+    d.residual = qtype(one_in(20) ? type() : out == OCTET_F32 ? out : q8());
+  }
   octet_op* op = nullptr;
   workspace_in_arena_ = false;
   if (check("linear_create", [&](octet_error* err) {
@@ -373,7 +377,7 @@ void Fuzz::linear() {
       }) != OCTET_OK)
     return;
   const auto& [n, k] = shapes_[d.weights];
-  LayerOp kept{Op(op), in, out, n, k};
+  LayerOp kept{Op(op), in, out, d.residual.type, n, k};
   if (ops_.size() < 12)
     ops_.push_back(std::move(kept));
   else
@@ -395,6 +399,9 @@ void Fuzz::verbs() {
   }
   dims.back() = layer.n;
   octet_tensor y = tensor(layer.out, dims);
+  const octet_tensor in[3] = {x, layer.residual && !one_in(20) ? tensor(layer.residual, dims) : y,
+                              y};
+  const size_t inputs = layer.residual ? 2 : 1;
   const octet_exec* e = exec();
   const octet_op* op = one_in(300) ? nullptr : layer.op.get();
   size_t bytes = 0;
@@ -402,22 +409,23 @@ void Fuzz::verbs() {
   octet_tensor inferred = y;
   std::string json(one_in(3) ? random_.below(200) : 2000, ' ');
   check("op_workspace",
-        [&](octet_error* err) { return octet_op_workspace(op, &x, 1, e, &bytes, err); });
-  check("op_infer", [&](octet_error* err) { return octet_op_infer(op, &x, 1, &inferred, 1, err); });
-  check("op_plan", [&](octet_error* err) { return octet_op_plan(op, &x, 1, e, &plan, err); });
+        [&](octet_error* err) { return octet_op_workspace(op, in, inputs, e, &bytes, err); });
+  check("op_infer",
+        [&](octet_error* err) { return octet_op_infer(op, in, inputs, &inferred, 1, err); });
+  check("op_plan", [&](octet_error* err) { return octet_op_plan(op, in, inputs, e, &plan, err); });
   check("op_describe", [&](octet_error* err) {
-    return octet_op_describe(op, &x, 1, e, json.empty() ? nullptr : json.data(), json.size(),
+    return octet_op_describe(op, in, inputs, e, json.empty() ? nullptr : json.data(), json.size(),
                              &bytes, err);
   });
-  const size_t n = one_in(100) ? random_.below(3) : 1;
-  check("op_run", [&](octet_error* err) { return octet_op_run(op, &x, n, &y, 1, e, err); });
+  const size_t n = one_in(100) ? random_.below(4) : inputs;
+  check("op_run", [&](octet_error* err) { return octet_op_run(op, in, n, &y, 1, e, err); });
 }
 
 void Fuzz::gemm() {
   const int64_t m = small(), n = small() * 3, k = small() * 2;
   octet_gemm_desc d = grown<octet_gemm_desc>();
   d.act = mostly(static_cast<int32_t>(random_.below(3)), 20);
-  d.numerics = mostly(int32_t{0}, 100);
+  d.numerics = one_in(3) ? mostly(static_cast<int32_t>(random_.below(5))) : 0;
   octet_tensor a = tensor(q8(), {m, k}), b = tensor(q8(), {n, k}), y = tensor(type(), {m, n});
   if (y.type == OCTET_S32) d.act = 0;
   const octet_tensor bias = tensor(one_in(2) ? OCTET_F32 : OCTET_S32, {n});

@@ -93,7 +93,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_linear_desc.numerics",
      OCTET_NUMERICS_TFLITE_SINGLE,
-     {0},
+     {0, 1, 2, 3, 4},
      "OCTET_NUMERICS_TORCH",
      [](World& w, int32_t v, octet_error* err) {
        w.linear.numerics = v;
@@ -101,7 +101,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_gemm_desc.numerics",
      OCTET_NUMERICS_TFLITE_SINGLE,
-     {0},
+     {0, 1, 2},
      "OCTET_NUMERICS_TORCH",
      [](World& w, int32_t v, octet_error* err) {
        w.gemm_desc.numerics = v;

@@ -220,6 +220,48 @@ TEST_F(Calls, NumbersOfTensors) {
   }
 }
 
+TEST_F(Calls, Residuals) {
+  w.linear.flags = OCTET_RESIDUAL;
+  w.linear.residual = {OCTET_U8, 0.5f, 3};
+  const Op op = make_op(w.context.get(), w.linear);
+  const std::vector<uint8_t> r(World::kM * World::kN, 9);
+  octet_tensor in[2] = {w.x, octet_mat(OCTET_U8, r.data(), World::kM, World::kN)};
+  const auto run = [&](octet_error* err) {
+    return octet_op_run(op.get(), in, 2, &w.y, 1, &w.exec, err);
+  };
+  EXPECT_ACCEPTED(run(err));
+  octet_tensor inferred = {};
+  size_t bytes = 0;
+  octet_plan plan = sized<octet_plan>();
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{3}}) {
+    const char* text = "with a residual takes 2";
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_op_run(op.get(), in, n, &w.y, 1, &w.exec, err),
+                   "in has", std::to_string(n), text);
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_op_infer(op.get(), in, n, &inferred, 1, err), text);
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_op_workspace(op.get(), in, n, &w.exec, &bytes, err),
+                   text);
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_op_plan(op.get(), in, n, &w.exec, &plan, err), text);
+  }
+  in[1].type = OCTET_S8;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, run(err), "in[1].type", "S8", "U8");
+  in[1].type = OCTET_U8;
+  in[1].dims[1] = World::kN - 1;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, run(err), "in[1].dims[1]", "4", "5");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_op_plan(op.get(), in, 2, &w.exec, &plan, err),
+                 "in[1].dims[1]");
+  in[1].dims[1] = World::kN;
+  in[1].q = &w.q;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, run(err), "in[1].q", "NULL");
+  in[1].q = nullptr;
+  in[1].data = nullptr;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, run(err), "in[1].data", "NULL");
+  EXPECT_ACCEPTED(octet_op_plan(op.get(), in, 2, &w.exec, &plan, err));
+  in[1].data = static_cast<uint8_t*>(w.y.data) + 1;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, run(err), "out[0] overlaps in[1]");
+  in[1].data = w.y.data;
+  EXPECT_ACCEPTED(run(err));
+}
+
 TEST_F(Calls, ShapesThatDoNotFit) {
   w.x.dims[1] = World::kK - 1;
   EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.run(err), "in[0]", "6", "K = 7");
@@ -429,6 +471,19 @@ TEST_F(Calls, GemmQparams) {
   EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.gemm(err), "bias[0]", "nan");
 }
 
+TEST_F(Calls, GemmNumericsThatDefineLess) {
+  w.gemm_desc.numerics = OCTET_NUMERICS_TFLITE;
+  w.bq.zero_point = nullptr;
+  EXPECT_ACCEPTED(w.gemm(err));
+  w.aq.count = World::kM;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.gemm(err), "octet_gemm_desc.numerics", "3",
+                 "one input scale");
+  w.aq.count = 1;
+  const std::vector<int32_t> zeros(World::kN, 5);
+  w.bq.zero_point = zeros.data();
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.gemm(err), "octet_gemm_desc.numerics", "symmetric");
+}
+
 TEST_F(Calls, GemmOfALaterRelease) {
   w.b.type = OCTET_U4;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.type", "U4");
@@ -436,8 +491,6 @@ TEST_F(Calls, GemmOfALaterRelease) {
   w.bq.group = 2;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "b.q->group", "2");
   w.bq.group = 0;
-  w.gemm_desc.numerics = OCTET_NUMERICS_QNNPACK;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.gemm(err), "octet_gemm_desc.numerics", "2");
 }
 
 // ---- element by element -----------------------------------------------------------------------

@@ -416,6 +416,107 @@ TEST_F(Refusals, LinearTypesThatDoNotGoTogether) {
   EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "bias", "S32");
 }
 
+TEST_F(Refusals, LinearNumericsThatDefineLess) {
+  const octet_linear_desc good = w.linear;
+  octet_scheme affine = sized<octet_scheme>();
+  affine.type = OCTET_S8;
+  octet_weights_desc desc = w.weights;
+  desc.scheme = &affine;
+  desc.bias = nullptr;
+  const Weights with_zeros = make_weights(w.context.get(), desc);
+  desc.scheme = nullptr;
+  const Weights plain = make_weights(w.context.get(), desc);
+  for (int32_t n = OCTET_NUMERICS_ONNX; n <= OCTET_NUMERICS_TFLITE_SINGLE; ++n) {
+    const std::string value = std::to_string(n);
+    w.linear = good;
+    w.linear.numerics = n;
+    EXPECT_ACCEPTED(w.linear_create(err));
+    w.linear.out = {OCTET_F32, 0, 0};
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "numerics", value, "output");
+    w.linear.out = {OCTET_S32, 0, 0};
+    w.linear.weights = plain.get();
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "numerics", value, "output");
+    w.linear = good;
+    w.linear.numerics = n;
+    w.linear.in = {OCTET_U8, 0, 0};
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "numerics", value, "one input scale");
+    w.linear = good;
+    w.linear.numerics = n;
+    w.linear.flags = OCTET_RESIDUAL;
+    w.linear.residual = {OCTET_U8, 1, 0};
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "numerics", value, "residual");
+    w.linear = good;
+    w.linear.numerics = n;
+    w.linear.weights = with_zeros.get();
+    if (n < OCTET_NUMERICS_TFLITE)
+      EXPECT_ACCEPTED(w.linear_create(err));
+    else
+      EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "numerics", value, "symmetric");
+    w.dynamic.numerics = n;
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.dynamic_create(err), "numerics", value);
+  }
+  // QNNPACK's multipliers.
+  for (const float scale : {0x1p-40f, 0x1p50f}) {
+    w.linear = good;
+    w.linear.numerics = OCTET_NUMERICS_QNNPACK;
+    w.linear.weights = plain.get();
+    w.linear.out.scale = scale;
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "multiplier", "channel 0", "256");
+    w.linear.numerics = OCTET_NUMERICS_TFLITE;
+    EXPECT_ACCEPTED(w.linear_create(err));
+  }
+  // A float bias that would fill the accumulator as an integer.
+  const std::vector<float> huge(World::kN, 1e9f);
+  octet_weights_desc filled = w.weights;
+  const octet_tensor bias = octet_vec(OCTET_F32, huge.data(), World::kN);
+  filled.bias = &bias;
+  const Weights full = make_weights(w.context.get(), filled);
+  w.linear = good;
+  w.linear.weights = full.get();
+  EXPECT_ACCEPTED(w.linear_create(err));
+  w.linear.numerics = OCTET_NUMERICS_TFLITE;
+  EXPECT_REFUSED(OCTET_ERR_INEXACT, w.linear_create(err), "bias", "channel 0");
+}
+
+TEST_F(Refusals, LinearResiduals) {
+  for (const octet_qtype residual :
+       {octet_qtype{OCTET_U8, 0, 0}, octet_qtype{0, 1, 0}, octet_qtype{0, 0, 1}}) {
+    w.linear.residual = residual;
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual", "OCTET_RESIDUAL");
+  }
+  w.linear.residual = {};
+  w.linear.flags = OCTET_RESIDUAL;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "0");
+  w.linear.residual = {OCTET_F32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "F32", "U8");
+  w.linear.residual = {OCTET_S32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "S32");
+  w.linear.residual = {OCTET_S8, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "scale of the residual", "0");
+  w.linear.residual = {OCTET_S8, kNan, 0};
+  EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.linear_create(err), "scale of the residual", "nan");
+  w.linear.residual = {OCTET_S8, 1, 128};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.zero_point", "128");
+  w.linear.residual = {OCTET_S8, 1, -128};
+  EXPECT_ACCEPTED(w.linear_create(err));
+  w.dynamic.flags = OCTET_RESIDUAL;
+  w.dynamic.residual = {OCTET_S8, 1, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.dynamic_create(err), "residual.type", "S8", "F32");
+  w.dynamic.residual = {OCTET_F32, 1, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.dynamic_create(err), "residual", "scale 1");
+  w.dynamic.residual = {OCTET_F32, 0, 0};
+  EXPECT_ACCEPTED(w.dynamic_create(err));
+  const octet_weights_desc plain = [this] {
+    octet_weights_desc d = w.weights;
+    d.bias = nullptr;
+    return d;
+  }();
+  const Weights weights = make_weights(w.context.get(), plain);
+  w.linear.weights = weights.get();
+  w.linear.out = {OCTET_S32, 0, 0};
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "residual.type", "S32");
+}
+
 TEST_F(Refusals, LinearThatCouldWrapItsAccumulator) {
   const auto create_with_k = [&](int64_t k, octet_error* err) {
     octet_tensor source = octet_mat(OCTET_F32, nullptr, 1, k);
@@ -456,30 +557,16 @@ TEST(SlowOnly, ReferenceCodeMustBeAllowed) {
 }
 
 TEST_F(Refusals, LinearOfALaterRelease) {
-  w.linear.flags = OCTET_RESIDUAL;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "OCTET_RESIDUAL");
-  w.linear.flags = 0;
   const uint8_t table[256] = {};
   w.linear.lut = table;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "lut");
   w.linear.lut = nullptr;
-  for (const octet_qtype residual :
-       {octet_qtype{OCTET_U8, 0, 0}, octet_qtype{0, 1, 0}, octet_qtype{0, 0, 1}}) {
-    w.linear.residual = residual;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "residual");
-  }
-  w.linear.residual = {};
   w.linear.expect = &w.x;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "expect");
   w.linear.expect = nullptr;
   w.linear.expects = 1;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "expects");
   w.linear.expects = 0;
-  for (int32_t n = OCTET_NUMERICS_ONNX; n <= OCTET_NUMERICS_TFLITE_SINGLE; ++n) {
-    w.linear.numerics = n;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "numerics", std::to_string(n));
-  }
-  w.linear.numerics = 0;
   for (const octet_type type : {OCTET_U4, OCTET_S4, OCTET_F16, OCTET_BF16, OCTET_S16, OCTET_S64}) {
     w.linear.out.type = type;
     EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.linear_create(err), "out.type");

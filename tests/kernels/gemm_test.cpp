@@ -65,10 +65,15 @@ class Comparison {
     tile_.ldc = static_cast<ptrdiff_t>(used + element * draw(0, 9));
     const size_t bytes = static_cast<size_t>(tile_.ldc) * static_cast<size_t>(c.m - 1) + used;
     std::vector<uint8_t> want(bytes, 0xA5);
+    draw_residual(element);
+    if (in_place_)
+      for (uint8_t& byte : want) byte = static_cast<uint8_t>(random_());
+    uint8_t* got = c_.place<uint8_t>(bytes, at_end_);
+    memcpy(got, want.data(), bytes);
+    if (in_place_) residual_at(want.data(), element);
     run_reference(want.data());
 
-    uint8_t* got = c_.place<uint8_t>(bytes, at_end_);
-    memset(got, 0xA5, bytes);
+    if (in_place_) residual_at(got, element);
     tile_.c = got;
     if (is_block(row_))
       run_block();
@@ -81,6 +86,9 @@ class Comparison {
   template <class T>
   static T pick(std::mt19937& random, std::initializer_list<T> values) {
     return values.begin()[random() % values.size()];
+  }
+  static const Row* pick(std::mt19937& random, const std::vector<const Row*>& rows) {
+    return rows[random() % rows.size()];
   }
   int32_t draw(int32_t low, int32_t high) {
     return std::uniform_int_distribution<int32_t>(low, high)(random_);
@@ -242,6 +250,69 @@ class Comparison {
     finish_.zp = chance(1, 3) ? pick(random_, {low, high}) : draw(low, high);
     finish_.lo = chance(1, 2) ? low : chance(1, 2) ? finish_.zp : draw(low, high);
     finish_.hi = chance(1, 2) ? high : draw(finish_.lo, high);
+    if (row_.out == kOutQ8 && !finish_.row_scale && chance(1, 3)) draw_fixed(columns);
+  }
+
+  void draw_fixed(size_t columns) {
+    finish_.fixed = reinterpret_cast<FixedFn*>(pick(random_, fixed_rows())->fn);
+    finish_.fixed_rounding = chance(1, 2) ? kRoundTwice : kRoundOnce;
+    int32_t* mult = fixed_mult_.place<int32_t>(columns, at_end_);
+    int32_t* exponent = fixed_exp_.place<int32_t>(columns, at_end_);
+    const int32_t kind = draw(0, 3);
+    for (size_t j = 0; j < columns; ++j) {
+      mult[j] = chance(1, 4) ? pick(random_, {1 << 30, INT32_MAX, 0}) : draw(1 << 30, INT32_MAX);
+      exponent[j] = kind == 0 ? draw(-31, 30) : kind == 1 ? draw(-3, 3) : draw(-14, -4);
+    }
+    finish_.fixed_mult = mult;
+    finish_.fixed_exp = exponent;
+  }
+
+  // The kernels that this CPU has for finishing in fixed point.
+  static const std::vector<const Row*>& fixed_rows() {
+    static const std::vector<const Row*> rows = [] {
+      std::vector<const Row*> found;
+      for (size_t r = 0; r < octet_row_count; ++r)
+        if (octet_rows[r].family == kFixed && (octet_rows[r].isa & (cpu_isas() | kIsaScalar)))
+          found.push_back(octet_rows + r);
+      return found;
+    }();
+    return rows;
+  }
+
+  // Elements of C's kind, in rows of their own or in those of C itself.
+  void draw_residual(size_t element) {
+    in_place_ = false;
+    if (!tile_.finish || row_.out == OCTET_S32 || finish_.fixed || !chance(1, 3)) return;
+    const bool q8 = row_.out == kOutQ8;
+    const bool s8 = chance(1, 2);
+    finish_.residual_flip = s8 ? 128 : 0;
+    finish_.residual_zero = draw(0, 255);
+    finish_.residual_scale = chance(1, 8) ? pick(random_, {0x1p120f, 0x1p-120f, 0.5f})
+                                          : static_cast<float>(draw(1, 999)) / 300;
+    finish_.ldr = tile_.ldc;
+    in_place_ = chance(1, 3);
+    if (in_place_) return;
+    const size_t columns = static_cast<size_t>(tile_.col0 + case_.n);
+    const size_t rows = static_cast<size_t>(tile_.row0 + case_.m);
+    finish_.ldr = static_cast<ptrdiff_t>((columns + static_cast<size_t>(draw(0, 9))) * element);
+    const size_t bytes = static_cast<size_t>(finish_.ldr) * (rows - 1) + columns * element;
+    uint8_t* r = residual_.place<uint8_t>(bytes, at_end_);
+    for (size_t i = 0; i < bytes; ++i) r[i] = static_cast<uint8_t>(random_());
+    if (!q8)
+      for (size_t row = 0; row < rows; ++row)
+        for (size_t j = 0; j < columns; ++j) {
+          const float infinity = std::numeric_limits<float>::infinity();
+          const float value =
+              chance(1, 40)
+                  ? pick(random_, {infinity, -infinity, -std::nanf("7"), std::nanf("99"), 0x1p127f})
+                  : static_cast<float>(draw(-900, 900)) * 0.37f;
+          memcpy(r + row * static_cast<size_t>(finish_.ldr) + j * 4, &value, 4);
+        }
+    finish_.residual = r;
+  }
+  // The residual is C: its row row0 and column col0 begin at c.
+  void residual_at(uint8_t* c, size_t element) {
+    finish_.residual = c - tile_.row0 * finish_.ldr - tile_.col0 * static_cast<ptrdiff_t>(element);
   }
 
   const int32_t* ints(Guarded& memory, size_t count) {
@@ -305,13 +376,13 @@ class Comparison {
   const Row& row_;
   std::mt19937 random_;
   Case case_{};
-  bool at_end_ = true, is_signed_ = false;
+  bool at_end_ = true, is_signed_ = false, in_place_ = false;
   std::vector<uint8_t> byte_rows_;
   std::vector<int32_t> offsets_;
   std::vector<ptrdiff_t> taps_;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
   Guarded mult_{kArray}, row_a_{kArray}, col_a_{kArray}, row_b_{kArray}, col_b_{kArray};
-  Guarded row_scale_{kArray};
+  Guarded row_scale_{kArray}, fixed_mult_{kArray}, fixed_exp_{kArray}, residual_{kBytes};
   Finish finish_{};
   Tile tile_{};
 };

@@ -27,6 +27,7 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"minmax", kMinMax},
                                                      {"minmaxcols", kMinMaxCols},
                                                      {"rowsum", kRowSum},
+                                                     {"fixed", kFixed},
                                                      {"poolmax", kPoolMax},
                                                      {"poolavg", kPoolAvg},
                                                      {"poolavgint", kPoolAvgInt}};

@@ -164,6 +164,47 @@ TEST(Aliases, LinearOutputsOverlapNothing) {
   EXPECT_EQ(run(op.get(), in, out, &exec, &err), OCTET_ERR_ARGUMENT);
 }
 
+// The residual may be the output itself, and nothing in between.
+TEST(Aliases, ResidualAndOutput) {
+  Layer l;
+  l.m = 4;
+  l.n = 16;
+  l.k = 8;
+  l.w.assign(16 * 8, 3);
+  l.out = {OCTET_U8, 0.5f, 100};
+  const octet_context* c = best_context();
+  octet_qparams q;
+  const octet_tensor source = source_tensor(l, &q);
+  const Weights weights = make_weights(c, source);
+  octet_linear_desc d = sized<octet_linear_desc>();
+  d.flags = OCTET_RESIDUAL;
+  d.weights = weights.get();
+  d.in = {OCTET_U8, 0.25f, 128};
+  d.out = l.out;
+  d.residual = {OCTET_S8, 0.5f, 0};
+  octet_op* op = nullptr;
+  Error err;
+  ASSERT_TRUE(ok(octet_linear_create(c, &d, &op, &err), err));
+  const Op owner(op);
+  const Bytes x(4 * 8, 130);
+  std::vector<uint8_t> memory(1024);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<uint8_t>(i * 7);
+  const octet_tensor in = octet_mat(OCTET_U8, x.data(), 4, 8);
+  const auto run_at = [&](int64_t distance, int64_t pitch) {
+    octet_tensor out = octet_mat(OCTET_U8, memory.data() + 512, 4, 16);
+    octet_tensor r = octet_mat(OCTET_S8, memory.data() + 512 + distance, 4, 16);
+    r.strides[0] = pitch;
+    r.strides[1] = 1;
+    Exec exec;
+    return run(op, in, out, &exec, &err, &r);
+  };
+  for (int64_t distance : {-64, 0, 64}) EXPECT_TRUE(ok(run_at(distance, 16), err)) << distance;
+  for (int64_t distance : {-63, -16, -1, 1, 15, 16, 63})
+    EXPECT_EQ(run_at(distance, 16), OCTET_ERR_ARGUMENT) << distance;
+  EXPECT_EQ(run_at(0, 17), OCTET_ERR_ARGUMENT);
+  EXPECT_THAT(err.text, testing::HasSubstr("out[0] overlaps in[1]"));
+}
+
 TEST(Aliases, ReadOnlyInputsOfElementwiseFunctions) {
   for (const Function& f : functions()) {
     const ReadOnlyPages x(input(f.in));

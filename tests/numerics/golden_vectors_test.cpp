@@ -86,6 +86,42 @@ TEST_P(Golden, TorchBiasStaysFloat) {
   EXPECT_THAT(run_as<uint8_t>(context(), l), ElementsAre(6));
 }
 
+// QNNPACK rounds the bias to an integer.
+TEST_P(Golden, QnnpackBiasIsAnInteger) {
+  Layer l;
+  l.m = l.n = l.k = 1;
+  l.in_scale = {0.5f};
+  l.x = {3};
+  l.w = {1};
+  l.w_scale = {0.5f};
+  l.out = {OCTET_U8, 0.125f, 0};
+  l.bias_type = OCTET_F32;
+  l.bias_f = {0.1f};
+  l.numerics = OCTET_NUMERICS_QNNPACK;
+  EXPECT_THAT(run_as<uint8_t>(context(), l), ElementsAre(6));
+}
+
+// Accumulators at ties. gemmlowp rounds the product and then the shift: 1 / 4 becomes 1.
+TEST_P(Golden, TfliteTies) {
+  const std::vector<int32_t> acc = {-7, -6, -5, -3, -2, -1, 1, 2, 3, 5, 6, 7};
+  Layer l;
+  l.m = l.k = 1;
+  l.n = static_cast<int64_t>(acc.size());
+  l.x = {1};
+  for (int32_t v : acc) l.w.push_back(static_cast<int8_t>(v));
+  const auto expect = [&](int32_t numerics, float scale, const std::vector<int32_t>& want) {
+    l.numerics = numerics;
+    l.out = {OCTET_S8, scale, 0};
+    EXPECT_THAT(run_as<int8_t>(context(), l), ElementsAreArray(want)) << numerics << " " << scale;
+  };
+  expect(OCTET_NUMERICS_TFLITE, 2, {-3, -3, -2, -1, -1, 0, 1, 1, 2, 3, 3, 4});
+  expect(OCTET_NUMERICS_TFLITE_SINGLE, 2, {-3, -3, -2, -1, -1, 0, 1, 1, 2, 3, 3, 4});
+  expect(OCTET_NUMERICS_TFLITE, 4, {-2, -2, -1, -1, -1, 0, 1, 1, 1, 2, 2, 2});
+  expect(OCTET_NUMERICS_TFLITE_SINGLE, 4, {-2, -1, -1, -1, 0, 0, 0, 1, 1, 1, 2, 2});
+  expect(OCTET_NUMERICS_QNNPACK, 2, {-4, -3, -2, -2, -1, 0, 0, 1, 2, 2, 3, 4});
+  expect(OCTET_NUMERICS_ONNX, 4, {-2, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 2});
+}
+
 // One scale for the whole input, chosen as ATen does.
 TEST_P(Golden, TorchDynamicLinear) {
   Layer l = torch_linear();

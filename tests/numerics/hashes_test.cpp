@@ -14,7 +14,9 @@ namespace {
 Layer golden_layer(size_t index) {
   Rng rng(0x0C7E7000 + index);
   if (index < 900) return random_layer(&rng);
-  return random_u8_layer(&rng);
+  if (index < 960) return random_u8_layer(&rng);
+  if (index < 1010) return random_residual_layer(&rng);
+  return random_named_layer(&rng);
 }
 
 std::string line_of(size_t index, const Layer& l, const Bytes& y) {

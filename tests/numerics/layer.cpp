@@ -202,6 +202,52 @@ Layer random_u8_layer(Rng* rng) {
   return l;
 }
 
+Layer random_residual_layer(Rng* rng) {
+  Layer l = random_layer(rng);
+  while (l.out.type == OCTET_S32) l = random_layer(rng);
+  l.residual.type = l.out.type;
+  const size_t count = static_cast<size_t>(l.m * l.n);
+  if (l.out.type == OCTET_F32) {
+    const bool specials = rng->chance(20);
+    for (size_t i = 0; i < count; ++i) {
+      float r = rng->unit() * 16 - 8;
+      if (specials && rng->chance(10))
+        r = rng->pick<float>({__builtin_nanf("3"), -__builtin_nanf("5"), __builtin_inff(),
+                              -__builtin_inff(), -0.0f, 0x1p127f});
+      const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&r);
+      l.r.insert(l.r.end(), bytes, bytes + 4);
+    }
+    return l;
+  }
+  l.residual.type = rng->chance(50) ? OCTET_U8 : OCTET_S8;
+  l.residual.scale = l.out.scale * random_scale(rng, static_cast<int32_t>(rng->range(-3, 1)));
+  l.residual.zero_point = random_zero(rng, l.residual.type);
+  for (size_t i = 0; i < count; ++i) l.r.push_back(random_byte(rng, l.residual.type, false));
+  return l;
+}
+
+Layer random_named_layer(Rng* rng) {
+  Layer l;
+  do l = random_layer(rng);
+  while (l.mode != Mode::kStatic || (l.out.type != OCTET_U8 && l.out.type != OCTET_S8));
+  l.numerics = rng->pick<int32_t>({OCTET_NUMERICS_ONNX, OCTET_NUMERICS_QNNPACK,
+                                   OCTET_NUMERICS_TFLITE, OCTET_NUMERICS_TFLITE_SINGLE,
+                                   OCTET_NUMERICS_TFLITE, OCTET_NUMERICS_TFLITE_SINGLE});
+  const bool tflite = l.numerics >= OCTET_NUMERICS_TFLITE;
+  if (tflite)
+    for (int32_t& z : l.w_zero) z = 0;
+  // Multipliers from far below 1 to beyond it; of powers of two, which meet ties.
+  const int32_t least = l.numerics == OCTET_NUMERICS_QNNPACK ? -18 : -30;
+  if (rng->chance(30)) l.out.scale = ldexpf(1, static_cast<int32_t>(rng->range(least, 4)));
+  if (rng->chance(30)) {
+    l.in_scale[0] = 0x1p-6f;
+    for (float& s : l.w_scale) s = ldexpf(1, static_cast<int32_t>(rng->range(-8, -5)));
+    l.out.scale = ldexpf(1, static_cast<int32_t>(rng->range(-12, 0)));
+    l.wf.clear();
+  }
+  return l;
+}
+
 std::string describe(const Layer& l) {
   static const char* const modes[] = {"static", "call", "call-rows", "row", "tensor"};
   static const char* const types[] = {"none", "u8", "s8", "s32", "f32"};
@@ -209,14 +255,18 @@ std::string describe(const Layer& l) {
   const int32_t middle = l.w_type == OCTET_U8 ? 128 : 0;
   const bool zeros =
       std::any_of(l.w_zero.begin(), l.w_zero.end(), [&](int32_t z) { return z != middle; });
+  static const char* const numerics[] = {"", ", onnx", ", qnnpack", ", tflite", ", tflite single"};
   char text[200];
-  snprintf(text, sizeof text, "m%d n%d k%d %s %s%s%s, weights %s%s%s%s, bias %s, act %s -> %s",
+  snprintf(text, sizeof text,
+           "m%d n%d k%d %s %s%s%s, weights %s%s%s%s, bias %s%s%s, act %s -> %s%s",
            static_cast<int>(l.m), static_cast<int>(l.n), static_cast<int>(l.k), types[l.in],
            modes[static_cast<int>(l.mode)], l.scheme.flags & OCTET_SYMMETRIC ? " symmetric" : "",
            l.scheme.flags & OCTET_DIVIDE ? " divide" : "", l.wf.empty() ? types[l.w_type] : "f32",
            !l.wf.empty() && l.w_type == OCTET_U8 ? " as u8" : "",
            l.w_scale.size() == 1 ? "" : " per channel", zeros ? " with zero points" : "",
-           types[l.bias_type], acts[l.act], types[l.out.type]);
+           types[l.bias_type], l.residual.type ? ", residual " : "",
+           l.residual.type ? types[l.residual.type] : "", acts[l.act], types[l.out.type],
+           numerics[l.numerics]);
   return text;
 }
 
@@ -255,6 +305,9 @@ LayerOp::LayerOp(const octet_context* c, const Layer& l) : l_(l) {
   octet_linear_desc d = sized<octet_linear_desc>();
   d.weights = weights_.get();
   d.out = l.out;
+  d.numerics = l.numerics;
+  d.residual = l.residual;
+  if (l.residual.type) d.flags = OCTET_RESIDUAL;
   d.act = l.act;
   d.lo = l.lo;
   d.hi = l.hi;
@@ -271,10 +324,13 @@ LayerOp::LayerOp(const octet_context* c, const Layer& l) : l_(l) {
 }
 
 int32_t LayerOp::candidates() const {
-  const octet_tensor x = octet_mat(is_dynamic(l_.mode) ? OCTET_F32 : l_.in, nullptr, l_.m, l_.k);
+  const octet_tensor in[2] = {
+      octet_mat(is_dynamic(l_.mode) ? OCTET_F32 : l_.in, nullptr, l_.m, l_.k),
+      octet_mat(l_.residual.type, nullptr, l_.m, l_.n)};
   octet_plan plan = sized<octet_plan>();
   Error err;
-  EXPECT_TRUE(ok(octet_op_plan(op_.get(), &x, 1, nullptr, &plan, &err), err));
+  EXPECT_TRUE(
+      ok(octet_op_plan(op_.get(), in, l_.residual.type ? 2 : 1, nullptr, &plan, &err), err));
   return plan.candidates;
 }
 
@@ -288,9 +344,19 @@ std::vector<uint8_t> LayerOp::run(const How& how) const {
   octet_tensor in = x.tensor();
   const octet_qparams q = call_qparams(l_);
   if (l_.mode == Mode::kCall || l_.mode == Mode::kCallRows) in.q = &q;
+  Strided r(l_.residual.type ? l_.residual.type : l_.out.type, leading, l_.n, how.gaps);
+  octet_tensor residual = {};
+  if (l_.residual.type) {
+    Strided& where = how.in_place ? y : r;
+    where.fill(l_.r.data());
+    residual = where.tensor();
+    residual.type = l_.residual.type;
+  }
   Exec exec(how.threads, how.plan);
   Error err;
-  if (!ok(octet_test::run(op_.get(), in, y.tensor(), &exec, &err), err)) {
+  if (!ok(octet_test::run(op_.get(), in, y.tensor(), &exec, &err,
+                          l_.residual.type ? &residual : nullptr),
+          err)) {
     ADD_FAILURE() << err.text << "\n" << describe(l_);
     return {};
   }
@@ -314,6 +380,7 @@ std::vector<uint8_t> run_gemm(const octet_context* c, const Layer& l, int32_t th
   qy.zero_point = &l.out.zero_point;
   if (l.out.type == OCTET_U8 || l.out.type == OCTET_S8) out.q = &qy;
   octet_gemm_desc d = sized<octet_gemm_desc>();
+  d.numerics = l.numerics;
   d.act = l.act;
   d.lo = l.lo;
   d.hi = l.hi;

@@ -19,6 +19,12 @@ Layer random_u8_layer(Rng* rng);
 // The same layer with the other type of weights: bytes xor 0x80, zero points moved by 128.
 Layer with_other_weights(const Layer& l);
 
+// The same with a residual, q8 or f32 as its output. Some floats are NaN or infinite.
+Layer random_residual_layer(Rng* rng);
+
+// A static layer from q8 to q8 in the numerics of another framework.
+Layer random_named_layer(Rng* rng);
+
 // What a reader needs to see of a layer: "m7 n33 k65 u8 call-rows -> s8 …".
 std::string describe(const Layer& l);
 
@@ -27,6 +33,7 @@ struct How {
   int32_t plan = 0;
   std::vector<int64_t> leading;  // dims that multiply to m; empty: {m}
   Rng* gaps = nullptr;           // strided rows
+  bool in_place = false;         // the residual, if any, is the output
 };
 
 inline How on_threads(int32_t threads) {

@@ -104,6 +104,99 @@ int32_t to_q8(const Layer& l, float v) {
   return static_cast<int32_t>(nearbyintf(v)) + l.out.zero_point;
 }
 
+// ---- the numerics of other frameworks ----------------------------------------------------------
+
+bool is_tflite(const Layer& l) {
+  return l.numerics == OCTET_NUMERICS_TFLITE || l.numerics == OCTET_NUMERICS_TFLITE_SINGLE;
+}
+
+int64_t away_from_zero(double v) {
+  return static_cast<int64_t>(v < 0 ? -floor(0.5 - v) : floor(v + 0.5));
+}
+
+// x / s + z within the type, rounded as the framework does.
+int32_t quantize_named(const Layer& l, float x) {
+  const int32_t qmin = type_min(l.out.type), qmax = type_max(l.out.type);
+  if (!is_tflite(l))
+    return quantize(x, l.out.scale, l.out.zero_point, qmin, qmax,
+                    l.numerics == OCTET_NUMERICS_ONNX);
+  const float t = x / l.out.scale;
+  const int64_t q = away_from_zero(static_cast<double>(std::clamp(t, -1e6f, 1e6f)));
+  return static_cast<int32_t>(std::clamp<int64_t>(q + l.out.zero_point, qmin, qmax));
+}
+
+int64_t bias_named(const Layer& l, size_t col, float unit) {
+  if (l.bias_type == OCTET_S32) return l.bias_i[col];
+  if (l.bias_type != OCTET_F32) return 0;
+  const float b = l.bias_f[col];
+  if (is_tflite(l)) return away_from_zero(static_cast<double>(b / unit));
+  const float inverse = 1.0f / unit;
+  return static_cast<int64_t>(
+      nearbyintf(l.numerics == OCTET_NUMERICS_QNNPACK ? b * inverse : b / unit));
+}
+
+// floor(x / 2^bits)
+int64_t down(int64_t x, int bits) { return x >> bits; }
+
+// acc times the real multiplier d, in 32-bit fixed point.
+int64_t multiply_fixed(int64_t acc, double d, bool single) {
+  int exponent;
+  const double q = frexp(d, &exponent);
+  int64_t m = away_from_zero(ldexp(q, 31));
+  if (m == int64_t{1} << 31) {
+    m >>= 1;
+    ++exponent;
+  }
+  if (exponent < -31) return 0;
+  if (exponent > 30) {
+    exponent = 30;
+    m = (int64_t{1} << 31) - 1;
+  }
+  if (single) return down(acc * m + (int64_t{1} << (30 - exponent)), 31 - exponent);
+  const int64_t shifted = exponent > 0 ? acc * (int64_t{1} << exponent) : acc;
+  const int64_t x = std::clamp<int64_t>(shifted, INT32_MIN, INT32_MAX);
+  const int64_t high = down(x * m + (int64_t{1} << 30), 31);
+  if (exponent >= 0) return high;
+  const int64_t half = int64_t{1} << (-exponent - 1);
+  return high < 0 ? -down(half - high, -exponent) : down(high + half, -exponent);
+}
+
+uint8_t named_q8(const Layer& l, int64_t sum, size_t col, float sx, float sw) {
+  const float unit = sx * sw;
+  const int64_t acc = sum + bias_named(l, col, unit);
+  if (static_cast<int32_t>(acc) != acc) ADD_FAILURE() << "this layer is not exact";
+  int64_t y;
+  if (is_tflite(l)) {
+    const double d =
+        static_cast<double>(sx) * static_cast<double>(sw) / static_cast<double>(l.out.scale);
+    y = multiply_fixed(acc, d, l.numerics == OCTET_NUMERICS_TFLITE_SINGLE);
+  } else {
+    const float mult = unit / l.out.scale;
+    const float v = static_cast<float>(acc) * mult;
+    y = static_cast<int64_t>(nearbyintf(std::clamp(v, -1e6f, 1e6f)));
+  }
+  int64_t lo = type_min(l.out.type), hi = type_max(l.out.type);
+  if (l.act == OCTET_RELU || l.act == OCTET_RELU6) lo = quantize_named(l, 0);
+  if (l.act == OCTET_RELU6) hi = quantize_named(l, 6);
+  if (l.act == OCTET_CLAMP) {
+    lo = quantize_named(l, l.lo);
+    hi = quantize_named(l, l.hi);
+  }
+  return static_cast<uint8_t>(std::clamp<int64_t>(y + l.out.zero_point, lo, hi));
+}
+
+// Elements of the residual: s * (r - z) in units of the output scale, or a float.
+float residual_q8(const Layer& l, size_t at) {
+  const int32_t q = l.residual.type == OCTET_S8 ? static_cast<int8_t>(l.r[at]) : l.r[at];
+  const float unit = l.residual.scale / l.out.scale;
+  return unit * static_cast<float>(q - l.residual.zero_point);
+}
+float residual_f32(const Layer& l, size_t at) {
+  float r;
+  memcpy(&r, l.r.data() + at * 4, 4);
+  return r;
+}
+
 template <class T>
 void append(std::vector<uint8_t>* bytes, T value) {
   const uint8_t* p = reinterpret_cast<const uint8_t*>(&value);
@@ -119,12 +212,18 @@ std::vector<uint8_t> model(const Layer& l) {
   for (int64_t i = 0; i < l.m; ++i)
     for (int64_t j = 0; j < l.n; ++j) {
       const size_t row = static_cast<size_t>(i), col = static_cast<size_t>(j);
+      const size_t at = static_cast<size_t>(i * l.n + j);
       const float sw = l.w_scale[l.w_scale.size() == 1 ? 0 : col];
       const int32_t zw = l.w_zero[l.w_zero.size() == 1 ? 0 : col];
-      int64_t sum = l.bias_type == OCTET_S32 ? l.bias_i[col] : 0;
+      const bool named = l.numerics != OCTET_NUMERICS_TORCH;
+      int64_t sum = l.bias_type == OCTET_S32 && !named ? l.bias_i[col] : 0;
       for (int64_t k = 0; k < l.k; ++k)
         sum += int64_t{a.q[static_cast<size_t>(i * l.k + k)] - a.zero[row]} *
                (weight(l, static_cast<size_t>(j * l.k + k)) - zw);
+      if (named) {
+        y.push_back(named_q8(l, sum, col, a.scale[row], sw));
+        continue;
+      }
       const int32_t acc = static_cast<int32_t>(sum);
       if (acc != sum) ADD_FAILURE() << "this layer is not exact";
       const float f = static_cast<float>(acc);
@@ -136,16 +235,20 @@ std::vector<uint8_t> model(const Layer& l) {
       } else if (l.out.type == OCTET_F32) {
         float v = f * p;
         if (has_bias) v = v + b;
-        append(&y, a.finite[row] ? activate(l, v) : __builtin_nanf(""));
+        if (l.residual.type) v = v + residual_f32(l, at);
+        append(&y, a.finite[row] && !isnan(v) ? activate(l, v) : __builtin_nanf(""));
       } else if (per_row) {
         float v = f * p;
         if (has_bias) v = v + b;
         const float inverse = 1.0f / l.out.scale;
-        append(&y, static_cast<uint8_t>(to_q8(l, v * inverse)));
+        v = v * inverse;
+        if (l.residual.type) v = v + residual_q8(l, at);
+        append(&y, static_cast<uint8_t>(to_q8(l, v)));
       } else {
         const float mult = p / l.out.scale;
-        const float v = has_bias ? f + b / p : f;
-        append(&y, static_cast<uint8_t>(to_q8(l, v * mult)));
+        float v = (has_bias ? f + b / p : f) * mult;
+        if (l.residual.type) v = v + residual_q8(l, at);
+        append(&y, static_cast<uint8_t>(to_q8(l, v)));
       }
     }
   return y;

@@ -38,8 +38,11 @@ struct Layer {
   octet_type bias_type = 0;    // 0: none
   std::vector<float> bias_f;
   std::vector<int32_t> bias_i;
+  octet_qtype residual = {};  // type 0: none
+  std::vector<uint8_t> r;     // m * n elements as bytes
   // Result.
   octet_qtype out = {OCTET_S32, 0, 0};
+  int32_t numerics = OCTET_NUMERICS_TORCH;
   int32_t act = OCTET_ACT_NONE;
   float lo = 0, hi = 0;
 };

@@ -54,6 +54,51 @@ TEST_P(LayerBits, EqualTheModelHoweverTheyAreComputed) {
 
 INSTANTIATE_TEST_SUITE_P(Random, LayerBits, testing::Range(1, 9));
 
+TEST(LayerBitsAgain, ResidualsHoweverTheyAreComputed) {
+  Rng rng(78);
+  for (int i = 0; i < scaled(400); ++i) {
+    const Layer l = random_residual_layer(&rng);
+    const std::vector<uint8_t> want = model(l);
+    for (const CappedContext& c : contexts()) {
+      SCOPED_TRACE(c.isa + ": " + describe(l));
+      const LayerOp op(c.context, l);
+      const int32_t candidates = op.candidates();
+      for (int32_t plan = 0; plan <= candidates; ++plan) {
+        How how;
+        how.threads = rng.pick<int32_t>({1, 1, 3});
+        how.plan = plan;
+        how.leading = split_rows(&rng, l.m);
+        how.in_place = rng.chance(40);
+        if (rng.chance(60)) how.gaps = &rng;
+        ASSERT_TRUE(equal(op.run(how), want))
+            << "plan " << plan << ", " << how.threads << " threads, " << how.leading.size() + 1
+            << " dims" << (how.in_place ? ", in place" : "");
+      }
+    }
+  }
+}
+
+TEST(LayerBitsAgain, NamedNumericsHoweverTheyAreComputed) {
+  Rng rng(79);
+  for (int i = 0; i < scaled(500); ++i) {
+    const Layer l = random_named_layer(&rng);
+    const std::vector<uint8_t> want = model(l);
+    for (const CappedContext& c : contexts()) {
+      SCOPED_TRACE(c.isa + ": " + describe(l));
+      const LayerOp op(c.context, l);
+      const int32_t candidates = op.candidates();
+      for (int32_t plan = 0; plan <= candidates; ++plan) {
+        How how;
+        how.threads = rng.pick<int32_t>({1, 1, 3});
+        how.plan = plan;
+        if (rng.chance(60)) how.gaps = &rng;
+        ASSERT_TRUE(equal(op.run(how), want)) << "plan " << plan;
+      }
+      ASSERT_TRUE(equal(run_gemm(c.context, l, 2, &rng), want)) << "gemm";
+    }
+  }
+}
+
 TEST(LayerBitsAgain, EqualOnEveryThreadCount) {
   Rng rng(77);
   for (int i = 0; i < scaled(20); ++i) {

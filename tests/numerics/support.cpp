@@ -101,12 +101,14 @@ void Exec::reserve(size_t bytes) {
 }
 
 octet_status run(const octet_op* o, const octet_tensor& x, const octet_tensor& y, Exec* exec,
-                 octet_error* err) {
+                 octet_error* err, const octet_tensor* residual) {
+  const octet_tensor in[2] = {x, residual ? *residual : octet_tensor{}};
+  const size_t n_in = residual ? 2 : 1;
   size_t bytes = 0;
-  if (const octet_status status = octet_op_workspace(o, &x, 1, &exec->e, &bytes, err))
+  if (const octet_status status = octet_op_workspace(o, in, n_in, &exec->e, &bytes, err))
     return status;
   exec->reserve(bytes);
-  return octet_op_run(o, &x, 1, &y, 1, &exec->e, err);
+  return octet_op_run(o, in, n_in, &y, 1, &exec->e, err);
 }
 
 size_t item_bytes(octet_type t) { return t == OCTET_U8 || t == OCTET_S8 ? 1 : 4; }

@@ -106,7 +106,7 @@ class Exec {
 
 // Workspace query and run in one.
 octet_status run(const octet_op* o, const octet_tensor& x, const octet_tensor& y, Exec* exec,
-                 octet_error* err);
+                 octet_error* err, const octet_tensor* residual = nullptr);
 
 size_t item_bytes(octet_type t);
 
