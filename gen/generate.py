@@ -60,6 +60,10 @@ SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),
     "block": ("kScopeBlock", "BlockFn", "amx"),
 }
+LAYOUTS = {  # of a GEMM's weights: Layout
+    "c16k4": "kLayoutC16K4",
+    "proved": "kLayoutProved",
+}
 ISAS = {
     "scalar": "kIsaScalar",
     "avx2": "kIsaAvx2",
@@ -144,6 +148,7 @@ class Kernel:
     nr: int = 0
     rows: str = ""
     scope: str = "tile"
+    layout: str = "c16k4"
     cycles_k4: float = 0
     cycles_fixed: float = 0
     cycles_call: float = 0
@@ -158,6 +163,8 @@ class Kernel:
             self.kr = 4 if self.isa == "scalar" else vocabulary(self.words).kr
         tile = f"_{self.mr}x{self.nr}c{self.kr}" if self.mr else ""
         self.name = f"{self.family}_{self.in_type}{self.weight}_{self.out_type}{tile}_{self.isa}"
+        if self.layout != "c16k4":
+            self.name += f"_{self.layout}"
 
     @property
     def symbol(self) -> str:
@@ -169,7 +176,8 @@ class Kernel:
 
     @property
     def template(self) -> str:
-        return f"templates/{SCOPES[self.scope][2]}.j2"
+        name = SCOPES[self.scope][2] if self.layout == "c16k4" else self.layout
+        return f"templates/{name}.j2"
 
     def row(self) -> str:
         """The initializer of its Row."""
@@ -178,7 +186,8 @@ class Kernel:
         return (
             f'{{"{self.name}", {FAMILIES[self.family][0]}, {ISAS[self.isa]}, '
             f"{TYPES[self.in_type]}, {weight}, {TYPES[self.out_type]}, "
-            f"{self.mr}, {self.nr}, {self.kr}, {form}, {SCOPES[self.scope][0]}, "
+            f"{self.mr}, {self.nr}, {self.kr}, {form}, "
+            f"{SCOPES[self.scope][0]}, {LAYOUTS[self.layout]}, "
             f"{float(self.cycles_k4)}f, {float(self.cycles_fixed)}f, {float(self.cycles_call)}f, "
             f"reinterpret_cast<AnyFn*>({self.symbol})}}"
         )
@@ -190,7 +199,7 @@ def all_kernels() -> list[Kernel]:
     kernels = []
     for entry in data["gemm"]:
         for tile in entry["tiles"]:
-            tile |= {"rows": entry["rows"], "scope": entry.get("scope", "tile")}
+            tile |= {key: entry[key] for key in ("rows", "scope", "layout") if key in entry}
             kernels += [
                 Kernel("gemm", entry["isa"], entry["act"], out, "s8", **tile)
                 for out in entry["outs"]

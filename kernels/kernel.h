@@ -226,6 +226,11 @@ enum RowsForm : int32_t { kRowsStrided, kRowsIndexed };
 // What one call of a GEMM kernel computes: one tile, or a block of any size in steps of its tile.
 enum Scope : int32_t { kScopeTile, kScopeBlock };
 
+// How the weights of a GEMM lie in memory: the canonical panels that every packed file has, or a
+// private copy beside them (kernels/proved.h; Tile.b is then the panel's first ProvedChunk, nr is
+// 16, taps is 1, and kc is all of K).
+enum Layout : int32_t { kLayoutC16K4, kLayoutProved };
+
 // Operand tags of a row: octet_type values, 0 for a Range, and:
 enum { kOutQ8 = 100 };  // u8 or s8: what Finish.flip says, or (flip, "x8" in its name) either
 
@@ -238,6 +243,7 @@ struct Row {
   int32_t mr, nr, kr;       // tiles only; kr: K that a step takes
   int32_t rows;             // tiles only: RowsForm
   int32_t scope;            // tiles only: Scope
+  int32_t layout;           // tiles only: Layout
   // Tiles only: cost model, cycles for each 4 of K and for each tile, and for each call of a block.
   float cycles_k4, cycles_fixed, cycles_call;
   AnyFn* fn;

@@ -277,7 +277,7 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   OCTET_TRY(check_bias(err, l));
   OCTET_TRY(check_exact(err, l));
   const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
-  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, &l.table));
+  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, &l.table, w.proved_load));
   l.form = l.table.rows[0]->in;
   if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
   // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the

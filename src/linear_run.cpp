@@ -292,11 +292,12 @@ void cover_tiles(const Region& c, const Plan& plan, int64_t m0, int64_t m1, int6
             .col0 = 0,
             .finish = c.finish};
   const int64_t width = plan.main_row(table)->nr / 16;
+  const bool proved = plan.main_row(table)->layout == kLayoutProved;
   for (int64_t n = n0; n < n1;) {
     int64_t panels = min64((n1 - n + 15) / 16, width);
     const Row* full;
     while (!(full = plan.full_row(table, panels))) --panels;
-    t.b = w.panels + n / 16 * w.panel_stride;
+    t.b = proved ? w.proved_panel(n / 16) : w.panels + n / 16 * w.panel_stride;
     t.col0 = static_cast<int32_t>(n);
     t.n = static_cast<int32_t>(min64(panels * 16, n1 - n));
     cover(c, t, all, *full, *plan.edge_row(table, panels), m0, m1);

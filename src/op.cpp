@@ -227,7 +227,7 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   octet_plan& r = p.plan;
   r.workspace_bytes = linear_workspace(l, p.shape.m);
   r.state_bytes = sizeof(octet_op) + o.block_bytes;
-  r.weight_bytes = o.weights->bytes;
+  r.weight_bytes = o.weights->bytes + o.weights->proved_bytes;
   r.threads = e.e.parallel_for ? e.e.max_threads : 1;
   r.kernel = r.isa = r.bound = r.why = "";
   if (!p.shape.m || !p.shape.n) {
@@ -239,6 +239,7 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   const Row& row = *p.gemm.main;
   if (row.isa == kIsaScalar) r.flags |= OCTET_PLAN_REFERENCE;
   if (l.packs_a()) r.flags |= OCTET_PLAN_PACKS_A;
+  if (row.layout != kLayoutC16K4) r.flags |= OCTET_PLAN_REPACKED;
   r.kernel = row.name;
   r.isa = isa_name(row.isa);
   r.bound = bound_of(c, l.table, p.gemm, p.shape);
@@ -413,10 +414,11 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
         p.kr, p.mc, p.nc, p.kc, p.threads, p.flags & OCTET_PLAN_REFERENCE ? "true" : "false",
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false");
     t.add(
-        "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","
-        "\"why\":\"%s\",\"candidates\":%d,\"modelled_cycles\":%lld,\"kernels\":[",
-        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates,
-        static_cast<long long>(modelled.cycles));
+        "\"repacked\":%s,\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,"
+        "\"bound\":\"%s\",\"why\":\"%s\",\"candidates\":%d,\"modelled_cycles\":%lld,"
+        "\"kernels\":[",
+        p.flags & OCTET_PLAN_REPACKED ? "true" : "false", p.workspace_bytes, p.state_bytes,
+        p.weight_bytes, p.bound, p.why, p.candidates, static_cast<long long>(modelled.cycles));
     bool first = true;
     for (int w = 4; w > 0; --w) {
       const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];

@@ -285,7 +285,8 @@ void fill_edges(GemmTable* t) {
 
 void add_row(const Row& r, GemmTable* t) {
   if (t->count == kMaxRows) return;
-  t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * static_cast<float>((t->k + 3) / 4);
+  const float load = r.layout == kLayoutProved ? t->proved_load : 1;
+  t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * load * static_cast<float>((t->k + 3) / 4);
   t->rows[t->count++] = &r;
 }
 
@@ -328,25 +329,34 @@ void join_blocks(const octet_context& c, octet_type in_type, int32_t out, GemmTa
 }  // namespace
 
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
-                             int32_t out, int64_t n, int64_t k, GemmTable* table) {
+                             int32_t out, int64_t n, int64_t k, GemmTable* table,
+                             float proved_load) {
   const Row* best = nullptr;
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (r.family != kGemm || !(r.isa & c.isas) || r.out != out || r.weight != OCTET_S8) continue;
     if (is_block(r)) continue;  // they join the tiles below
-    // The best ISA; within it the form that needs no rewriting of the activations.
-    if (!best || rank(r.isa) < rank(best->isa) ||
-        (r.isa == best->isa && r.in == in_type && best->in != in_type))
+    if (r.layout == kLayoutProved && !(proved_load > 0)) continue;
+    // The best ISA; within it the private layout, then the form that needs no rewriting of the
+    // activations.
+    const auto form = [&](const Row& x) { return 2 * x.layout + (x.in == in_type); };
+    if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && form(r) > form(*best)))
       best = &r;
   }
   GemmTable t = {};
   t.n = n;
   t.k = k;
+  t.proved_load = proved_load;
   t.forced = c.forced && c.forced->family == kGemm;
   if (t.forced) {
     if (c.forced->out != out)
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not produce this output type; force another or none.",
+                  c.forced->name);
+    if (c.forced->layout == kLayoutProved && !(proved_load > 0))
+      return fail(err, OCTET_ERR_UNSUPPORTED,
+                  "The forced kernel %s reads a private layout, which these weights do not have; "
+                  "force another or none.",
                   c.forced->name);
     best = c.forced;
     add_row(*best, &t);
@@ -361,13 +371,25 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (r.family == kGemm && r.isa == best->isa && r.in == best->in && r.out == out &&
-        r.weight == OCTET_S8 && !(t.forced && &r == best))
+        r.layout == best->layout && r.weight == OCTET_S8 && !(t.forced && &r == best))
       add_row(r, &t);
   }
   fill_edges(&t);
   if (!t.forced) join_blocks(c, in_type, out, &t);
   *table = t;
   return OCTET_OK;
+}
+
+bool reads_proved(const octet_context& c) {
+  if (c.forced && c.forced->family == kGemm) return c.forced->layout == kLayoutProved;
+  const Row* best = nullptr;
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& r = octet_rows[i];
+    if (r.family != kGemm || !(r.isa & c.isas)) continue;
+    if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && r.layout > best->layout))
+      best = &r;
+  }
+  return best && best->layout == kLayoutProved;
 }
 
 void plan_small_calls(const octet_context& c, GemmTable* table) {

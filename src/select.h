@@ -47,6 +47,7 @@ struct GemmTable {
   int64_t n, k;
   const Row* rows[kMaxRows];
   float cycles[kMaxRows];  // of one tile over this k
+  float proved_load;
   int32_t count;
   bool forced;  // rows[0] is the only candidate for the main row
   // The cheapest indexed row of a width for rows that no full tile covers, and what they cost.
@@ -67,8 +68,14 @@ inline const Row* SmallPlan::edge_row(const GemmTable& t, int64_t panels) const 
 
 // The rows for activations of in_type (U8, S8) on this context: the best ISA's, or the forced
 // row's ISA with that row first. SLOW_ONLY: only reference code, and it was not allowed.
+// proved_load: WeightsView's, 0 where the weights are not held in the layout kLayoutProved; rows of
+// that layout are taken where they are, and no others then.
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
-                             int32_t out, int64_t n, int64_t k, GemmTable* table);
+                             int32_t out, int64_t n, int64_t k, GemmTable* table,
+                             float proved_load = 0);
+
+// Whether the rows that this context takes have a form that reads the layout kLayoutProved.
+bool reads_proved(const octet_context& c);
 
 // Works out the plans for small calls, which are one task of tiles: for tables that are kept.
 void plan_small_calls(const octet_context& c, GemmTable* table);

@@ -9,6 +9,7 @@
 #include "src/crc32c.h"
 #include "src/fpenv.h"
 #include "src/pack.h"
+#include "src/repack.h"
 
 namespace octet {
 
@@ -32,7 +33,7 @@ BlobLayout blob_layout(int64_t n, int64_t k) {
 WeightsView view_blob(const void* blob) {
   const BlobHeader& h = *static_cast<const BlobHeader*>(blob);
   const char* base = static_cast<const char*>(blob);
-  WeightsView v;
+  WeightsView v = {};
   v.n = static_cast<int64_t>(h.n);
   v.k = static_cast<int64_t>(h.k);
   v.panels = reinterpret_cast<const int8_t*>(base + h.panels);
@@ -137,6 +138,7 @@ octet_status __attribute__((noinline)) create(const octet_context* c,
     w->shape_only = true;
     w->bytes = l.total;
     w->view = s.shape_view();
+    if (!s.lean) plan_repack(*c, w);
     *out = w;
     return OCTET_OK;
   }
@@ -150,6 +152,11 @@ octet_status __attribute__((noinline)) create(const octet_context* c,
   }
   adopt(w, memory);
   w->owned = l.total;
+  if (!s.lean) status = repack(err, *c, e, w);
+  if (status) {
+    octet_weights_destroy(w);
+    return status;
+  }
   *out = w;
   return OCTET_OK;
 }
@@ -242,8 +249,15 @@ octet_status octet_weights_open(const octet_context* c, const octet_blob* blob, 
     return status;
   }
   adopt(w, copy ? memory : b.data);
+  if (copy) w->owned = total;
+  if (b.flags & OCTET_BLOB_MAY_REPACK) {
+    const FpGuard guard;
+    if (const octet_status status = repack(err, *c, {}, w)) {
+      octet_weights_destroy(w);
+      return status;
+    }
+  }
   if (copy) {
-    w->owned = total;
     if (b.release) b.release(b.user, b.data, b.bytes);
   } else {
     w->source = b;
@@ -270,6 +284,7 @@ void octet_weights_destroy(octet_weights* w) {
   if (!w || w->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   octet_context* c = const_cast<octet_context*>(w->context);
   if (w->owned) release(*c, const_cast<void*>(w->data), w->owned);
+  release(*c, w->proved, w->proved_bytes);
   if (w->source.release) w->source.release(w->source.user, w->source.data, w->source.bytes);
   w->~octet_weights();
   release(*c, w, sizeof *w);

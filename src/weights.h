@@ -23,6 +23,13 @@ struct WeightsView {
   octet_type bias_type;  // 0: none
   octet_type type;       // S8 or U8: of the integers as the caller gave or asked for them
   bool has_zero;         // some zero point is not 0
+  // A second copy in the layout kLayoutProved, or null: bytes from here to each panel, the panels.
+  const uint64_t* proved;
+  float proved_load;  // its modelled cycles as a part of those with depth 2 throughout; 0: none
+
+  const int8_t* proved_panel(int64_t p) const {
+    return reinterpret_cast<const int8_t*>(proved) + proved[p];
+  }
 
   int64_t n16() const { return (n + 15) / 16 * 16; }
   int64_t panel_count() const { return (n + 15) / 16; }
@@ -46,7 +53,9 @@ struct octet_weights {
   const void* data = nullptr;  // the blob; nullptr for shape_only
   size_t bytes = 0;            // its own size
   size_t owned = 0;            // bytes allocated for it; 0: the caller's memory
-  octet_blob source{};         // release callback of the caller's memory
+  void* proved = nullptr;      // memory of view.proved
+  size_t proved_bytes = 0;
+  octet_blob source{};  // release callback of the caller's memory
 };
 
 namespace octet {

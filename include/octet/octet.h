@@ -295,7 +295,7 @@ typedef struct octet_weights_desc {
 enum {
   OCTET_SHAPE_ONLY = 1, /* no data needed: ops can be planned and described, run is refused */
   OCTET_LEAN =
-      2 /* never keep a second copy in a faster private layout (none exists in this release) */
+      2 /* never keep a second copy in a faster private layout: the one for AVX2 without VNNI */
 };
 
 /* Packed bytes: little-endian, self-describing, free of activation qparams, the same on every CPU.
@@ -312,7 +312,8 @@ typedef struct octet_blob {
 enum {
   OCTET_BLOB_COPY = 1,
   OCTET_BLOB_TRUSTED = 2, /* skip the payload's checksum, never the header's */
-  OCTET_BLOB_MAY_REPACK = 4
+  OCTET_BLOB_MAY_REPACK =
+      4 /* keep a second copy in a private layout, as octet_weights_create does */
 };
 
 typedef struct octet_linear_desc {
@@ -499,7 +500,10 @@ OCTET_API octet_status octet_weights_pack(const octet_context* c, const octet_we
 OCTET_API octet_status octet_weights_open(const octet_context* c, const octet_blob* b,
                                           octet_weights** out, octet_error* err);
 
-/* bytes + allocate + pack + open in one call. */
+/* bytes + allocate + pack + open in one call. Where the context's kernels gain by a private layout,
+ * a second copy is kept in it (about 1.1 times the canonical bytes), unless OCTET_LEAN: under a cap
+ * of "avx2", or on a CPU that has no more, for weights whose distribution allows it. octet_plan
+ * counts it. Ops of other contexts read the canonical bytes. */
 OCTET_API octet_status octet_weights_create(const octet_context* c, const octet_weights_desc* d,
                                             const octet_exec* e, octet_weights** out,
                                             octet_error* err);

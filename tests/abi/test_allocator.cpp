@@ -112,6 +112,48 @@ TEST_F(FailingAllocator, WeightsCreate) {
   });
 }
 
+// Weights of which a context for AVX2 keeps a private copy: made of scratch memory and a block
+// more.
+TEST_F(FailingAllocator, WeightsWithAPrivateCopy) {
+  const Context avx2 = make_context("avx2", a_.hooks());
+  if (!avx2) GTEST_SKIP() << "another architecture";
+  const std::vector<int8_t> bytes(40 * 96, 3);
+  const float scale = 0.5f;
+  octet_qparams q = {};
+  q.count = 1;
+  q.scale = &scale;
+  octet_tensor source = octet_mat(OCTET_S8, bytes.data(), 40, 96);
+  source.q = &q;
+  octet_weights_desc d = sized<octet_weights_desc>();
+  d.source = &source;
+  const int before = a_.given();
+  Weights w = make_weights(avx2.get(), d);
+  const int allocations = a_.given() - before;
+  d.flags = OCTET_LEAN;
+  const int lean = a_.given();
+  w = make_weights(avx2.get(), d);
+  if (a_.given() - lean == allocations) GTEST_SKIP() << "no AVX2";
+  octet_blob b = sized<octet_blob>();
+  b.flags = OCTET_BLOB_MAY_REPACK;
+  EXPECT_ACCEPTED(octet_weights_blob(w.get(), &b.data, &b.bytes, err));
+  d.flags = 0;
+  fail_each<octet_weights>(a_, [&](octet_weights** out, octet_error* err) {
+    return octet_weights_create(avx2.get(), &d, nullptr, out, err);
+  });
+  int released = 0, opened = 0;
+  b.user = &released;
+  b.release = [](void* user, const void*, size_t) { ++*static_cast<int*>(user); };
+  for (const uint32_t copy : {uint32_t{0}, uint32_t{OCTET_BLOB_COPY}}) {
+    b.flags = OCTET_BLOB_MAY_REPACK | copy;
+    fail_each<octet_weights>(a_, [&](octet_weights** out, octet_error* err) {
+      const octet_status status = octet_weights_open(avx2.get(), &b, out, err);
+      opened += status == OCTET_OK;
+      return status;
+    });
+  }
+  EXPECT_EQ(released, opened);
+}
+
 // A release callback is called once for each success and never for a failure.
 TEST_F(FailingAllocator, WeightsOpen) {
   int released = 0, opened = 0;

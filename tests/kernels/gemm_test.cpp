@@ -3,7 +3,8 @@
 // Every GEMM tile this CPU can run against the scalar reference, bit for bit: all sizes of a tile,
 // all tails of K, taps, every option of the epilogue, extreme data; all operands between protected
 // pages, and every byte of C compared, gaps between its rows included. The same for kernels of
-// blocks, whose sizes have no end.
+// blocks, whose sizes have no end. Rows of the proved layout read what the packing makes of
+// weights, small and large ones and such that lie exactly on the bound.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 
 #include "kernels/kernel.h"
 #include "octet/octet.h"
+#include "src/prove.h"
 #include "tests/kernels/cpu.h"
 #include "tests/kernels/guarded.h"
 
@@ -27,6 +29,7 @@ constexpr int32_t kReferenceMr = 4, kPanel = 16;
 int32_t ceil4(int32_t k) { return (k + 3) / 4; }
 
 bool is_block(const Row& row) { return row.scope == kScopeBlock; }
+bool is_proved(const Row& row) { return row.layout == kLayoutProved; }
 
 TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
 
@@ -54,6 +57,10 @@ class Comparison {
   // False where a byte of C differs.
   bool run(const Case& c) {
     case_ = c;
+    if (is_proved(row_)) {  // all of K at once, a window at least
+      case_.taps = 1;
+      case_.kc += kProvedWindow;
+    }
     at_end_ = chance(4, 5);
     draw_a();
     draw_b();
@@ -173,8 +180,32 @@ class Comparison {
     }
   }
 
+  // One panel in both layouts: weights of one size on both sides of the bound, or of all sizes.
+  void draw_proved_b() {
+    const int32_t k = case_.kc;
+    canonical_.assign(static_cast<size_t>(ceil4(k)) * 64, 0);
+    const int32_t size = pick(random_, {16, 17, 21, 22, 32, 33, 64, 65, 128});
+    const int32_t kind = draw(0, 3), spread = draw(1, 90);
+    std::normal_distribution<float> normal(0, static_cast<float>(spread));
+    for (int32_t i = 0; i < k; ++i)
+      for (int32_t c = 0; c < kPanel; ++c) {
+        const bool negative = kind == 0 ? c % 2 : kind == 1 ? i % 2 : chance(1, 2);
+        const int32_t w = kind == 3  ? static_cast<int32_t>(normal(random_))
+                          : negative ? -size
+                                     : size;
+        canonical_[static_cast<size_t>(i / 4 * 64 + c * 4 + i % 4)] =
+            static_cast<int8_t>(std::clamp(w, -128, 127));
+      }
+    std::vector<ProvedWindow> windows(static_cast<size_t>(proved_windows(k)));
+    prove_panel(canonical_.data(), k, windows.data());
+    int8_t* b = b_.place<int8_t>(proved_panel_bytes(windows.data(), k), at_end_);
+    write_proved_panel(canonical_.data(), k, windows.data(), b);
+    tile_.b = b;
+  }
+
   // B: random also in the padding of K, which no product may reach.
   void draw_b() {
+    if (is_proved(row_)) return draw_proved_b();
     const int32_t panels = width() / kPanel, bytes = ceil4(case_.kc) * 64 * case_.taps;
     tile_.panel = bytes + 64 * draw(0, 2);
     const size_t size = static_cast<size_t>((panels - 1) * tile_.panel + bytes);
@@ -358,6 +389,7 @@ class Comparison {
           offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * case_.kc);
       for (int32_t j = 0; j < case_.n; j += kPanel) {
         Tile t = tile_;
+        if (is_proved(row_)) t.b = canonical_.data();
         t.a = byte_rows_.data();
         t.rows = offsets.data();
         t.b += j / kPanel * t.panel;
@@ -380,6 +412,7 @@ class Comparison {
   std::vector<uint8_t> byte_rows_;
   std::vector<int32_t> offsets_;
   std::vector<ptrdiff_t> taps_;
+  std::vector<int8_t> canonical_;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
   Guarded mult_{kArray}, row_a_{kArray}, col_a_{kArray}, row_b_{kArray}, col_b_{kArray};
   Guarded row_scale_{kArray}, fixed_mult_{kArray}, fixed_exp_{kArray}, residual_{kBytes};

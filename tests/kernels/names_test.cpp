@@ -60,10 +60,14 @@ TEST(Names, DecodeToTheirRow) {
     SCOPED_TRACE(row.name);
     const std::vector<std::string> parts = split(row.name);
     const bool tile = row.family == kGemm;
-    ASSERT_EQ(parts.size(), tile ? 5u : 4u);
+    const bool proved = row.layout == kLayoutProved;
+    ASSERT_EQ(parts.size(), (tile ? 5u : 4u) + proved);
     EXPECT_EQ(kFamilyNames.at(parts[0]), row.family);
     EXPECT_EQ(kTypeNames.at(parts[2]), row.out);
-    EXPECT_EQ(kIsaNames.at(parts.back()), row.isa);
+    EXPECT_EQ(kIsaNames.at(parts[tile ? 4 : 3]), row.isa);
+    if (proved) {
+      EXPECT_EQ(parts.back(), "proved");
+    }
     if (tile) {
       const size_t act = parts[1].size() - 2;  // the weight's type is the last two letters
       EXPECT_EQ(kTypeNames.at(parts[1].substr(0, act)), row.in);
@@ -102,7 +106,7 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
       EXPECT_GT(row.cycles_fixed, 0);
       EXPECT_EQ(row.cycles_call > 0, row.scope == kScopeBlock);
     } else {
-      EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.scope + row.weight, 0);
+      EXPECT_EQ(row.mr + row.nr + row.kr + row.rows + row.scope + row.layout + row.weight, 0);
     }
   }
 }

@@ -17,6 +17,7 @@ import sys
 # What every tile whose name ends so must contain.
 CLAIMS = {
     "_avx2": [r"\bvpmaddwd\b.*%ymm"],
+    "_avx2_proved": [r"\bvpmaddubsw\b.*%ymm", r"\bvpshufb\b.*%ymm", r"\bvpmaddwd\b.*%ymm"],
     "_avxvnni": [r"{vex} vpdpbusd\b.*%ymm"],
     "_avx512bw": [r"\bvpmaddwd\b.*%zmm"],
     "_avx512vnni": [r"\bvpdpbusd\b.*%zmm"],

@@ -18,8 +18,8 @@ KERNEL_KEYS = {
 }  # fmt: skip
 OP_KEYS = {
     "op", "input", "in", "out", "m", "n", "k", "kernel", "isa", "mr", "nr", "kr", "mc", "nc", "kc",
-    "threads", "reference", "packs_a", "workspace_bytes", "state_bytes", "weight_bytes", "bound",
-    "why", "candidates", "kernels",
+    "threads", "reference", "packs_a", "repacked", "workspace_bytes", "state_bytes", "weight_bytes",
+    "bound", "why", "candidates", "kernels",
 }  # fmt: skip
 
 
