@@ -274,6 +274,23 @@ TEST(Timing, LostCandidatesAreLeftOutAndColdOnesAreEvictedBeforeEachCall) {
   EXPECT_EQ(evictions, cold_calls);
 }
 
+TEST(Timing, DisturbedSlicesAreTakenAgain) {
+  std::vector<Candidate> candidates(1);
+  long calls = 0, switches = 0;
+  // Every second call is disturbed and takes a thousand times as long.
+  candidates[0].run = [&](size_t) {
+    const bool disturbed = calls++ % 2 == 0;
+    switches += disturbed;
+    return disturbed ? 2.0 : 2e-3;
+  };
+  candidates[0].switches = [&] { return switches; };
+  Timing timing;
+  timing.rounds = 5;
+  time_interleaved(candidates, timing);
+  EXPECT_DOUBLE_EQ(candidates[0].seconds, 2e-3);
+  EXPECT_DOUBLE_EQ(candidates[0].max, 2e-3);
+}
+
 TEST(Pool, EachIndexRunsOnceAndEachThreadWorks) {
   Pool pool({-1, -1, -1});
   ASSERT_EQ(pool.threads(), 3u);

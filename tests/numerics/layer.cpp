@@ -337,6 +337,9 @@ Layer random_named_layer(Rng* rng) {
     l.out.scale = ldexpf(1, static_cast<int32_t>(rng->range(-12, 0)));
     l.wf.clear();
   }
+  if (l.numerics == OCTET_NUMERICS_QNNPACK)  // its multipliers stay below 256
+    for (float s : l.w_scale)
+      if (l.in_scale[0] * s / l.out.scale >= 256) l.out.scale = l.in_scale[0] * s / 128;
   return l;
 }
 

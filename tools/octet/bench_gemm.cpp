@@ -24,6 +24,7 @@
 
 #include "api.h"
 #include "bench/bandwidth.h"
+#include "bench/driver.h"
 #include "bench/octet_case.h"
 #include "bench/peers.h"
 #include "bench/pool.h"
@@ -234,6 +235,8 @@ class CapBench {
     for (const auto& variant : entries.back().variants) {
       Candidate candidate;
       candidate.run = [one = variant.get()](size_t n) { return one->run(n); };
+      if (const int process = variant->process())
+        candidate.switches = [process] { return switches_of(process); };
       candidate.cold = options_.cold;
       candidates.push_back(std::move(candidate));
     }

@@ -14,6 +14,9 @@ namespace octet_cli {
 struct Candidate {
   // Runs and returns the seconds that the iterations took; NaN: it cannot go on and is left out.
   std::function<double(size_t iterations)> run;
+  // How often what runs had to leave its core; empty: this process. Work of another process is
+  // asked there, or it would be the only one whose disturbed slices count.
+  std::function<long()> switches;
   bool cold = false;  // its calls are timed one by one, each after Timing::evict
 
   // Written: seconds of one iteration. lost: a run ended with NaN.

@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -69,6 +71,7 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   const std::string& lost() const { return lost_; }
+  int process() const { return pid_ > 0 ? pid_ : 0; }
 
   // The answer; null once the child is lost.
   json ask(const json& request) {
@@ -188,6 +191,8 @@ class DriverRun : public PreparedPeer {
     return static_cast<size_t>(file.gcount()) == bytes && file.peek() == EOF;
   }
 
+  int process() const override { return child_.process(); }
+
  private:
   Child& child_;
   std::string scratch_;
@@ -227,6 +232,7 @@ class DriverPeer : public Peer {
       if (offer.variants.empty()) return offer;
       std::vector<Candidate> alone(1);
       alone[0].run = [&](size_t n) { return offer.variants[0]->run(n); };
+      alone[0].switches = [this] { return switches_of(child_.process()); };
       Timing timing;
       timing.rounds = 9;
       time_interleaved(alone, timing);
@@ -275,6 +281,19 @@ std::unique_ptr<Peer> start_driver(const std::vector<std::string>& command, cons
   why = peer->greet(name);
   if (!why.empty()) return nullptr;
   return peer;
+}
+
+long switches_of(int process) {
+  long sum = 0;
+  std::error_code ended;
+  const std::string tasks = "/proc/" + std::to_string(process) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks, ended)) {
+    std::ifstream status(task.path() / "status");
+    constexpr std::string_view kKey = "nonvoluntary_ctxt_switches:";
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with(kKey)) sum += std::atol(line.c_str() + kKey.size());
+  }
+  return sum;
 }
 
 }  // namespace octet_cli

@@ -27,4 +27,7 @@ std::unique_ptr<Peer> start_driver(const std::vector<std::string>& command, cons
                                    const std::string& isa, size_t threads,
                                    const std::string& scratch, std::string& why);
 
+// How often the threads of a process had to leave their core, as Linux tells.
+long switches_of(int process);
+
 }  // namespace octet_cli

@@ -26,6 +26,8 @@ class PreparedPeer {
   virtual double run(size_t iterations) = 0;
   // Copies the output of the last call; false: it cannot.
   virtual bool output(void* y, size_t bytes) = 0;
+  // The process that runs it, 0: this one.
+  virtual int process() const { return 0; }
 
   std::string variant;  // where a peer has several ways; the fastest of them counts
   std::string note;
