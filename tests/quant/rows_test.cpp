@@ -39,7 +39,7 @@ std::vector<const Row*> elementwise_rows() {
   detect_cpu(&cpu, true);
   std::vector<const Row*> rows;
   for (size_t i = 0; i < octet_row_count; ++i)
-    if (octet_rows[i].family != kGemm && octet_rows[i].family != kFixed &&  // tests/kernels
+    if (!octet_rows[i].mr && octet_rows[i].family != kFixed &&  // tests/kernels
         octet_rows[i].isa != kIsaScalar && (octet_rows[i].isa & cpu.isas))
       rows.push_back(&octet_rows[i]);
   return rows;
