@@ -56,7 +56,7 @@ inline Ints shift_up(Ints x, Ints shift) {
 
 inline Ints scaled(Ints acc, Ints mult, Ints exponent, bool once) {
   const Ints none = hn::Zero(kInt);
-  const Ints left = hn::Max(exponent, none), right = hn::Max(hn::Neg(exponent), none);
+  const Ints left = hn::Max(exponent, none), right = hn::Max(hn::Sub(none, exponent), none);
   const Ints bound = hn::Shr(hn::Set(kInt, INT32_MAX), left);
   const Ints x = hn::Shl(hn::Min(hn::Max(acc, hn::Not(bound)), bound), left);
   const Ints half = hn::Set(kInt, 1 << 30);

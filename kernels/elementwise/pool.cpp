@@ -48,10 +48,11 @@ class Max {
  public:
   using Tag = hn::ScalableTag<T>;
   static constexpr size_t kStep = HWY_LANES(T);
+  static constexpr T kLowest = T(-1) < T(0) ? T(-128) : T(0);
   explicit Max(const Pool&) {}
 
   void step(const Pool& r, const uint8_t* x, uint8_t* y) const {
-    auto best = hn::Set(Tag(), hwy::LowestValue<T>());
+    auto best = hn::Set(Tag(), kLowest);
     for_each_tap(r, x, [&](const uint8_t* tap) {
       best = hn::Max(best, hn::LoadU(Tag(), reinterpret_cast<const T*>(tap)));
     });
@@ -59,7 +60,7 @@ class Max {
   }
   void few(const Pool& r, const uint8_t* x, size_t n, uint8_t* y) const {
     alignas(64) T copy[kStep] = {};
-    auto best = hn::Set(Tag(), hwy::LowestValue<T>());
+    auto best = hn::Set(Tag(), kLowest);
     for_each_tap(r, x, [&](const uint8_t* tap) {
       memcpy(copy, tap, n);
       best = hn::Max(best, hn::Load(Tag(), copy));
@@ -79,13 +80,13 @@ class Sum {
   explicit Sum(const Pool& r) {
     const int64_t taps = r.size[0] * r.size[1] * r.size[2];
     const int64_t moved = sizeof(T) == 1 && T(-1) < T(0) ? 128 * taps : 0;
-    bias_ = hn::Set(kInt, static_cast<int32_t>(moved + r.bias));
+    start_ = hn::Set(kInt, static_cast<int32_t>(-(moved + r.bias)));
   }
 
   template <class Load>
   void operator()(const Pool& r, const uint8_t* x, Load load, Ints* low, Ints* high) const {
     auto part = hn::Zero(kHalf);
-    *low = *high = hn::Neg(bias_);
+    *low = *high = start_;
     int left = 257;  // of them 255 make 65535
     for_each_tap(r, x, [&](const uint8_t* tap) {
       part = hn::Add(part, hn::PromoteTo(kHalf, load(tap)));
@@ -103,7 +104,7 @@ class Sum {
     *low = hn::Add(*low, hn::PromoteTo(kInt, hn::LowerHalf(half, part)));
     *high = hn::Add(*high, hn::PromoteTo(kInt, hn::UpperHalf(half, part)));
   }
-  Ints bias_;
+  Ints start_;
 };
 
 // Averages: Finish turns a vector of sums into output integers.
