@@ -204,6 +204,12 @@ int64_t l2_for_a(const octet_context& c, const Row& main) {
   return l2_bytes(c) / (is_block(main) ? 4 : 2);
 }
 
+// Whole tiles' rows of A within this many bytes, but a few tiles at the least.
+int64_t rows_within(int64_t bytes, int64_t pitch, int64_t mr) {
+  const int64_t rows = bytes / pitch / mr * mr;
+  return rows < 4 * mr ? 4 * mr : rows;
+}
+
 constexpr int64_t kTasks = 4, kMoreTasks = 16;     // for each thread; more of them if large
 constexpr int64_t kLargeTask = int64_t{24} << 20;  // products: 100 us and more
 
@@ -222,8 +228,11 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
     plan->columns_outer = mr * t.k > l1 / 3 * 2 || plan->prefetch;
   }
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
-  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= l2_for_a(c, *plan->main))) return;
-  int64_t mc = hot_rows(c, row_bytes, *plan->main);
+  int64_t hot = l2_for_a(c, *plan->main);
+  // Where B stays in L2 by itself, A and C pass by it once, in blocks that leave it there.
+  if (!is_block(*plan->main) && t.n * t.k <= l2 / 4 * 3) hot = l2 / 16;
+  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= hot)) return;
+  int64_t mc = rows_within(hot, row_bytes, mr);
   if (mc > round_up(m, mr)) mc = round_up(m, mr);
   int64_t nc = round_up(t.n, nr);
   const auto too_few = [&] {
@@ -425,8 +434,7 @@ bool has_blocks(const GemmTable& table) {
 }
 
 int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main) {
-  const int64_t rows = l2_for_a(c, main) / pitch / main.mr * main.mr;
-  return rows < 4 * main.mr ? 4 * main.mr : rows;
+  return rows_within(l2_for_a(c, main), pitch, main.mr);
 }
 
 int32_t count_candidates(const GemmTable& table, int64_t m) {
