@@ -88,6 +88,9 @@ octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_
 size_t columns_bytes(const WeightsView& w);  // all three, one block
 Columns columns_at(const WeightsView& w, void* block);
 
+// What of a finish depends on nothing but the op: bounds, output, residual, fixed point.
+Finish output_finish(const Linear& l);
+
 // rows: the product of x's leading dims.
 size_t linear_workspace(const Linear& l, int64_t rows);
 

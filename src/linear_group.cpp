@@ -223,18 +223,9 @@ void tile_task(void* arg, size_t task) {
 }
 
 Finish make_finish(const Linear& l, const float* row_scale) {
-  Finish f = {};
+  Finish f = output_finish(l);
   f.fbias = static_cast<const float*>(l.w.bias);  // zeros where there is no bias
   f.row_scale = row_scale;
-  f.flo = l.flo;
-  f.fhi = l.fhi;
-  if (is_q8(l.out.type)) {
-    f.inv_out = 1.0f / l.out.scale;
-    f.zp = l.out.zero_point;
-    f.lo = l.lo;
-    f.hi = l.hi;
-    f.flip = l.out.type == OCTET_S8 ? 128 : 0;
-  }
   return f;
 }
 

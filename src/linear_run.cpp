@@ -330,28 +330,6 @@ octet_status run_region(octet_error* err, Region* c, const Exec& exec) {
   return run_tasks(err, exec, static_cast<size_t>(c->tasks_m * c->tasks_n), tile_task, c);
 }
 
-// What does not depend on the activations' scale.
-Finish output_finish(const Linear& l) {
-  Finish f = {};
-  f.flo = l.flo;
-  f.fhi = l.fhi;
-  if (is_q8(l.out.type)) {
-    f.inv_out = 1.0f / l.out.scale;
-    f.zp = l.out.zero_point;
-    f.lo = l.lo;
-    f.hi = l.hi;
-    f.flip = l.out.type == OCTET_S8 ? 128 : 0;
-  }
-  f.fixed = l.finish_fixed;
-  f.fixed_rounding = l.numerics == OCTET_NUMERICS_TFLITE ? kRoundTwice : kRoundOnce;
-  if (is_q8(l.residual.type)) {
-    f.residual_scale = l.residual.scale / l.out.scale;
-    f.residual_flip = l.residual.type == OCTET_S8 ? 128 : 0;
-    f.residual_zero = l.residual.zero_point + f.residual_flip;
-  }
-  return f;
-}
-
 void set_columns(Finish* f, const Columns& columns) {
   f->ibias = columns.ibias;
   f->fbias = columns.fbias;
@@ -530,6 +508,27 @@ octet_status run_prepared(octet_error* err, const octet_context& ctx, const Line
 }
 
 }  // namespace
+
+Finish output_finish(const Linear& l) {
+  Finish f = {};
+  f.flo = l.flo;
+  f.fhi = l.fhi;
+  if (is_q8(l.out.type)) {
+    f.inv_out = 1.0f / l.out.scale;
+    f.zp = l.out.zero_point;
+    f.lo = l.lo;
+    f.hi = l.hi;
+    f.flip = l.out.type == OCTET_S8 ? 128 : 0;
+  }
+  f.fixed = l.finish_fixed;
+  f.fixed_rounding = l.numerics == OCTET_NUMERICS_TFLITE ? kRoundTwice : kRoundOnce;
+  if (is_q8(l.residual.type)) {
+    f.residual_scale = l.residual.scale / l.out.scale;
+    f.residual_flip = l.residual.type == OCTET_S8 ? 128 : 0;
+    f.residual_zero = l.residual.zero_point + f.residual_flip;
+  }
+  return f;
+}
 
 void size_chunks(Linear* l) {
   // Whole cache lines, never a multiple of 4 KiB.
