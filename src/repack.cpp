@@ -50,7 +50,7 @@ struct Proving {
   static void write(void* arg, size_t panel) {
     const Proving& p = *static_cast<const Proving*>(arg);
     write_proved_panel(p.canonical(panel), p.w.k, p.of(panel),
-                       reinterpret_cast<char*>(p.at) + p.at[panel]);
+                       reinterpret_cast<char*>(p.at + panel) + p.at[panel]);
   }
 };
 
@@ -86,7 +86,7 @@ octet_status repack(octet_error* err, const octet_context& c, const Exec& exec, 
   proving.at = static_cast<uint64_t*>(copy.data);
   size_t at = head;
   for (size_t p = 0; p < panels; ++p) {
-    proving.at[p] = at;
+    proving.at[p] = at - p * sizeof(uint64_t);
     at += proved_panel_bytes(proving.of(p), v.k);
   }
   OCTET_TRY(run_tasks(err, exec, panels, Proving::write, &proving));
