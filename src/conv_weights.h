@@ -61,10 +61,8 @@ struct ConvForm {
 
   // ---- K ----
   int64_t kernel_taps() const { return int64_t{kernel[0]} * kernel[1] * kernel[2]; }
-  int64_t phases() const {
-    return int64_t{stride[0]} * stride[1] * stride[2];
-  }                                                  // 1 unless
-                                                     // transposed
+  // 1 unless transposed.
+  int64_t phases() const { return int64_t{stride[0]} * stride[1] * stride[2]; }
   int64_t coordinate(int dim, int64_t phase) const;  // of a phase, in 0 .. stride[dim] - 1
   // Taps of a dim that belong to a coordinate; those of a phase are their product, D H W order.
   Taps taps_along(int dim, int64_t coordinate) const;
