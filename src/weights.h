@@ -78,6 +78,7 @@ struct BlobLayout {
   size_t panel_stride, panels, sums, scale, zero, bias, total;
 };
 BlobLayout blob_layout(int64_t n, int64_t k, const WeightsForm& form);
+BlobLayout blob_layout(const ConvForm& conv);
 
 // Groups of `group` elements that weights of this type and K can have; the rule for the sentence.
 inline bool legal_group(octet_type type, int64_t k, int64_t group) {

@@ -292,11 +292,16 @@ enum { OCTET_TRANSPOSED = 1 };
 typedef struct octet_weights_desc {
   uint32_t struct_size, flags; /* OCTET_SHAPE_ONLY, OCTET_LEAN */
   const octet_tensor* source;  /* [N,K], any strides: F32 (quantized here), or S8, U8, S4 or U4
-                                  with q (scales, zero points) */
+                                  with q (scales, zero points). Convolution: [O,(D,H,)W,I/groups],
+                                  or with groups above 1 also [groups,O/groups,(D,H,)W,I/groups],
+                                  whatever its strides (OIHW and IOHW are views); no 4 bits, no
+                                  groups of K; channels are axis 0, O scales */
   const octet_scheme*
       scheme; /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
   const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
-  const octet_geometry* geometry; /* NULL */
+  const octet_geometry* geometry; /* NULL: a matrix. Of a convolution's, rank, groups and flags
+                                     count and, if transposed, stride and dilation, which must be
+                                     those of the op; the rest is the op's alone */
 } octet_weights_desc;
 enum {
   OCTET_SHAPE_ONLY = 1, /* no data needed: ops can be planned and described, run is refused */
