@@ -112,7 +112,7 @@ struct Difference {
 };
 
 template <typename Value>
-double largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
+double largest_difference(const Matrix<uint8_t>& a, const Matrix<uint8_t>& b) {
   double largest = 0;
   for (size_t at = 0; at + sizeof(Value) <= a.size(); at += sizeof(Value)) {
     Value x, y;
@@ -124,8 +124,7 @@ double largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8
   return largest;
 }
 
-Difference compare(const Problem& p, const std::vector<uint8_t>& ours,
-                   const std::vector<uint8_t>& theirs) {
+Difference compare(const Problem& p, const Matrix<uint8_t>& ours, const Matrix<uint8_t>& theirs) {
   Difference d;
   if (p.form == Form::kQ8) {
     d.largest = p.act_signed ? largest_difference<int8_t>(ours, theirs)
@@ -289,7 +288,7 @@ class CapBench {
 
   static void check(PeerFigure& figure, PreparedPeer& peer, const Problem& problem,
                     const OctetCase& octet) {
-    std::vector<uint8_t> y(octet.output().size());
+    Matrix<uint8_t> y(octet.output().size());
     if (!peer.output(y.data(), y.size())) {
       figure.note += figure.note.empty() ? "no output to compare" : "; no output to compare";
       figure.wrong = true;

@@ -32,7 +32,7 @@ class OctetCase {
   octet_plan plan() const;
   std::string describe() const;  // the JSON of octet_op_describe
   void run(size_t iterations);
-  const std::vector<uint8_t>& output() const { return y_; }
+  const Matrix<uint8_t>& output() const { return y_; }
 
  private:
   octet_tensor in() const;
@@ -41,7 +41,7 @@ class OctetCase {
   Weights weights_;
   Op op_;
   octet_exec exec_;
-  std::vector<uint8_t> y_, workspace_;
+  Matrix<uint8_t> y_, workspace_;
 };
 
 }  // namespace octet_cli

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/matrix.h"
 #include "shapes.h"
 
 namespace octet_cli {
@@ -27,8 +28,8 @@ struct Problem {
   int32_t in_zero = 0, out_zero = 0;
   std::vector<int8_t> w;             // [n][k], zero point 0
   std::vector<float> w_scale, bias;  // [n]
-  std::vector<uint8_t> x;            // [m][k], bits of the activations' type
-  std::vector<float> x_float;        // [m][k], what x stands for
+  Matrix<uint8_t> x;                 // [m][k], bits of the activations' type
+  Matrix<float> x_float;             // [m][k], what x stands for
   std::string file;                  // the same for a driver; empty: not written
 
   size_t m() const { return static_cast<size_t>(shape.m); }
