@@ -12,6 +12,8 @@ namespace octet {
 struct WeightsSource {
   View source;  // [n,k], F32, S8 or U8, any strides; S4 or U4, rows at whole bytes
   int64_t n, k;
+  ConvForm conv;  // rank above 0: source is [n,(D,H,)W,I/groups], or [groups,n/groups,(D,H,)W,...],
+                  // 8 bits without groups of K; k = conv.logical_k()
   bool shape_only;
   bool lean;
   ResolvedScheme scheme;   // F32 source
@@ -27,7 +29,7 @@ struct WeightsSource {
   // its zero point as z - 128, an S4 one as w + 8 and z + 8: the same real numbers.
   WeightsForm form() const { return {weight_type(), group}; }
   int32_t offset() const { return form().offset(); }
-  BlobLayout layout() const { return blob_layout(n, k, form()); }
+  BlobLayout layout() const { return conv.rank ? blob_layout(conv) : blob_layout(n, k, form()); }
 
   // The shape with nothing behind it, for planning.
   WeightsView shape_view() const;
