@@ -42,7 +42,7 @@ class Sgemm : public PreparedPeer {
   }
 
   const Problem& p_;
-  Matrix<float> w_, y_;
+  std::vector<float> w_, y_;
 };
 
 class OpenBlas : public Peer {

@@ -53,7 +53,7 @@ std::vector<int64_t> spread(int64_t count, int64_t most) {
 }
 
 template <typename Value>
-double element(const Matrix<uint8_t>& y, size_t at) {
+double element(const std::vector<uint8_t>& y, size_t at) {
   Value value;
   std::memcpy(&value, y.data() + at * sizeof value, sizeof value);
   return static_cast<double>(value);
@@ -81,7 +81,7 @@ std::vector<ExactOutput> exact_outputs(const Problem& p) {
   return outputs;
 }
 
-double distance(const Problem& p, const ExactOutput& exact, const Matrix<uint8_t>& y) {
+double distance(const Problem& p, const ExactOutput& exact, const std::vector<uint8_t>& y) {
   if (p.form == Form::kS32)
     return std::fabs(element<int32_t>(y, exact.at) - static_cast<double>(exact.sum));
   if (p.form != Form::kQ8) return std::fabs(element<float>(y, exact.at) - exact.value);

@@ -24,7 +24,7 @@ std::vector<ExactOutput> exact_outputs(const Problem& problem);
 
 // How far a value of the output, as its form has it, is from what the exact one becomes: in steps
 // (q8), units (s32), else as real numbers.
-double distance(const Problem& problem, const ExactOutput& exact, const Matrix<uint8_t>& y);
+double distance(const Problem& problem, const ExactOutput& exact, const std::vector<uint8_t>& y);
 
 // The largest distance that rounding explains. Dynamic forms quantize the input again, each
 // library in its own way.

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "bench/matrix.h"
 #include "conv_shape.h"
 #include "shapes.h"
 
@@ -31,8 +30,8 @@ struct Problem {
   int32_t in_zero = 0, out_zero = 0;
   std::vector<int8_t> w;             // [n][k], zero point 0; conv: [O][(kd)(kh)kw][I / groups]
   std::vector<float> w_scale, bias;  // [n]
-  Matrix<uint8_t> x;                 // [m][k], bits of the activations' type; conv: [N][(D)(H)W][C]
-  Matrix<float> x_float;             // what x stands for
+  std::vector<uint8_t> x;            // [m][k], bits of the activations' type; conv: [N][(D)(H)W][C]
+  std::vector<float> x_float;        // what x stands for
   std::string file;                  // the same for a driver; empty: not written
 
   size_t m() const { return static_cast<size_t>(shape.m); }
