@@ -26,9 +26,7 @@ octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, Work* w
 // when a workspace is asked for.
 typedef void SlotWork(void* arg, size_t task, size_t slot);
 octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, SlotWork* work, void* arg);
-inline size_t slot_count(const Exec& exec) {
-  return static_cast<size_t>(exec.e.max_threads);
-}
+inline size_t slot_count(const Exec& exec) { return static_cast<size_t>(exec.e.max_threads); }
 
 // Memory in the caller's workspace: sizes first, then addresses, with the same calls.
 class Carver {
