@@ -59,6 +59,7 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "poolmax": ("kPoolMax", "PoolFn"),
     "poolavg": ("kPoolAvg", "PoolFn"),
     "poolavgint": ("kPoolAvgInt", "PoolFn"),
+    "bins": ("kBins", "BinsFn"),
 }
 SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),

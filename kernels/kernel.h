@@ -226,6 +226,22 @@ struct Range {
 typedef void RangeFn(const float* x, size_t n, Range* into);
 // The same for each of n columns of a matrix whose rows are `pitch` elements apart: into[0..n).
 typedef void RangeColsFn(const float* x, size_t rows, ptrdiff_t pitch, size_t n, Range* into);
+// The bin of a histogram that each of n elements belongs to.
+enum BinsForm : int32_t { kBinsPow2, kBinsLinear };
+struct Bins {
+  // kBinsPow2: floor(x * scale) + bins / 2, but below bins / 2 for every x < 0; scale is a power of
+  // two and every finite x has a bin. A zero has index `bins`.
+  // kBinsLinear: trunc(fl(fl((x - first) * count) / (last - first))), at most bins - 1, where first
+  // <= x <= last; count is float(bins). With absolute, x is |x|; with skip_zeros a zero has index
+  // `bins`.
+  // What is left, NaN and infinities among it, has index bins + 1.
+  int32_t form, bins;
+  float scale;
+  float first, last, count;
+  int32_t absolute, skip_zeros;
+};
+typedef void BinsFn(const float* x, size_t n, const Bins*, int32_t* index);
+
 typedef int32_t RowSumFn(const void* a, size_t n);  // sum of n bytes, modulo 2^32
 
 // Pooling of bytes: `pixels` outputs of n channels each, which share the shape of their window. Tap
@@ -268,6 +284,7 @@ typedef void AnyFn(void);
 //                         rounded up to 4, zeros last
 //   minmax      RangeFn   f32
 //   minmaxcols  RangeColsFn  f32
+//   bins        BinsFn    f32 -> s32
 //   rowsum      RowSumFn  u8, s8
 //   fixed       FixedFn   s32 -> kOutQ8
 //   poolmax     PoolFn    u8 -> u8, s8 -> s8
@@ -291,6 +308,7 @@ enum Family : int32_t {
   kPoolMax,
   kPoolAvg,
   kPoolAvgInt,
+  kBins,
   kFamilies
 };
 

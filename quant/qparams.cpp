@@ -40,7 +40,7 @@ void choose_octet(const Chooser& c, float min, float max, float* scale, int32_t*
   *zero_point = c.symmetric ? c.symmetric_zero : zero_from_low(c, n, s);
 }
 
-// torch.ao.quantization's observers: binary32 throughout.
+// torch.ao.quantization's observers and torchao's choose_qparams_affine: binary32 throughout.
 void choose_torch_observer(const Chooser& c, float min, float max, float* scale,
                            int32_t* zero_point) {
   const float n = low_end(min), p = high_end(max);
@@ -121,7 +121,60 @@ void choose_onnx(float min, float max, float* scale, int32_t* zero_point) {
   *zero_point = static_cast<int32_t>(rintf(z < 255.0f ? z : 255.0f));
 }
 
+// TFLite: affine scales are kept in double for the zero point, which is rounded away from zero and
+// taken from the end where it has the smaller error.
+void choose_tflite(const Chooser& c, float min, float max, float* scale, int32_t* zero_point) {
+  const float n = low_end(min), p = high_end(max);
+  const double s = c.symmetric ? double{(-n > p ? -n : p) / c.half}
+                               : (double{p} - double{n}) / (c.qmax - c.qmin);
+  *scale = static_cast<float>(s);
+  *zero_point = c.symmetric ? c.symmetric_zero : 0;
+  if (*scale == 0) *scale = 1.0f;
+  if (c.symmetric || n == p || !(s <= 0x1p60)) return;
+  const double qmin = c.qmin, qmax = c.qmax;
+  const double low = double{n} / s, high = double{p} / s;
+  const double from_min = qmin - low, from_max = qmax - high;
+  const double z = fabs(qmin) + fabs(low) < fabs(qmax) + fabs(high) ? from_min : from_max;
+  const double whole = floor(fabs(z));
+  const int32_t away = static_cast<int32_t>(whole) + (fabs(z) - whole >= 0.5);
+  *zero_point = clamp(z < 0 ? -away : away, c.qmin, c.qmax);
+}
+
+// NVIDIA's amax over the largest integer; up to 2^-24 its quantizers give 0, and the scale is 1.
+void choose_nvidia(const Chooser& c, float min, float max, float* scale, int32_t* zero_point) {
+  const float n = low_end(min), p = high_end(max);
+  const float amax = -n > p ? -n : p;
+  *scale = amax <= 0x1p-24f ? 1.0f : amax / static_cast<float>(c.qmax);
+  *zero_point = 0;
+}
+
+// XNNPACK's dynamic s8: 1 / scale comes first, and the zero point from it.
+void choose_xnnpack(const Chooser& c, float min, float max, float* scale, int32_t* zero_point) {
+  const float n = low_end(min), p = high_end(max);
+  const float low = static_cast<float>(c.qmin), high = static_cast<float>(c.qmax);
+  float inverse = (high - low) / (p - n);
+  if (!(inverse <= 0x1p126f)) inverse = 1.0f;  // no range, or one too small for it
+  *scale = 1.0f / inverse;
+  *zero_point = 0;
+  if (!(*scale <= 0x1p60f)) return;
+  const float low_error = low + n * inverse, high_error = high + p * inverse;
+  const float z = low_error + high_error > 0 ? low - n * inverse : high - p * inverse;
+  *zero_point = static_cast<int32_t>(rintf(z < low ? low : z > high ? high : z));
+}
+
 }  // namespace
+
+void choose_float(const Chooser& c, float min, float max, float* scale, float* zero_point) {
+  if (c.formula != OCTET_CHOOSE_TORCH_FLOAT) {
+    int32_t z;
+    choose(c, min, max, scale, &z);
+    *zero_point = static_cast<float>(z);
+    return;
+  }
+  const float s = (max - min) / static_cast<float>(c.qmax - c.qmin);
+  *scale = s > c.floor ? s : 1.0f;
+  *zero_point = -min / *scale;
+}
 
 bool finish_chooser(bool is_signed, Chooser* c) {
   const int32_t steps = c->qmax - c->qmin;
@@ -132,10 +185,15 @@ bool finish_chooser(bool is_signed, Chooser* c) {
     return true;
   }
   c->symmetric_zero = is_signed ? 0 : (c->qmin + c->qmax + 1) / 2;
+  if (c->formula == OCTET_CHOOSE_TORCHAO) {
+    c->half = static_cast<float>(steps) / 2;
+    return true;
+  }
   const int32_t below = c->symmetric_zero - c->qmin, above = c->qmax - c->symmetric_zero;
   const int32_t side = below < above ? below : above;
   c->half = static_cast<float>(side);
-  return !c->symmetric || c->formula != OCTET_CHOOSE_OCTET || side > 0;
+  return !c->symmetric || (c->formula != OCTET_CHOOSE_OCTET && c->formula != OCTET_CHOOSE_TFLITE) ||
+         side > 0;
 }
 
 void choose(const Chooser& c, float min, float max, float* scale, int32_t* zero_point) {
@@ -148,6 +206,14 @@ void choose(const Chooser& c, float min, float max, float* scale, int32_t* zero_
       return choose_torch_native<float>(c, min, max, scale, zero_point);
     case OCTET_CHOOSE_ONNX:
       return choose_onnx(min, max, scale, zero_point);
+    case OCTET_CHOOSE_TFLITE:
+      return choose_tflite(c, min, max, scale, zero_point);
+    case OCTET_CHOOSE_NVIDIA:
+      return choose_nvidia(c, min, max, scale, zero_point);
+    case OCTET_CHOOSE_XNNPACK:
+      return choose_xnnpack(c, min, max, scale, zero_point);
+    case OCTET_CHOOSE_TORCHAO:
+      return choose_torch_observer(c, min, max, scale, zero_point);
     default:
       return choose_octet(c, min, max, scale, zero_point);
   }

@@ -15,11 +15,11 @@ namespace octet {
 inline bool scale_in_domain(float s) { return s >= 0x1p-60f && s <= 0x1p60f; }
 
 struct Chooser {
-  int32_t formula;     // OCTET_CHOOSE_OCTET, _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM, _ONNX
-  int32_t qmin, qmax;  // qmin <= 0 <= qmax, qmin < qmax, at most 16 bits apart
+  int32_t formula;         // OCTET_CHOOSE_...; TORCH_FLOAT for choose_float() alone
+  int32_t qmin, qmax;      // qmin <= 0 <= qmax, qmin < qmax, at most 16 bits apart
   int32_t symmetric_zero;  // the zero point of a symmetric scheme
   float half;              // symmetric: the integers on the shorter side of symmetric_zero
-  float floor;             // smallest scale; OCTET and TORCH_OBSERVER only
+  float floor;             // smallest scale; OCTET, TORCH_OBSERVER, TORCHAO and TORCH_FLOAT only
   bool symmetric, pow2;
 };
 
@@ -30,6 +30,10 @@ bool finish_chooser(bool is_signed, Chooser* c);
 // Scale and zero point for a finite range min <= max. The zero point always lies within qmin..qmax;
 // the scale may leave the domain (the caller refuses it), but is never 0 or NaN.
 void choose(const Chooser& c, float min, float max, float* scale, int32_t* zero_point);
+
+// The same with a float zero point, which may lie anywhere with TORCH_FLOAT (embedding tables:
+// the range need not hold 0) and is an integer with every other formula.
+void choose_float(const Chooser& c, float min, float max, float* scale, float* zero_point);
 
 // The running range of a moving average: +inf and -inf at first. Joins a batch with a finite range;
 // the first one, and any with momentum 1, is copied.

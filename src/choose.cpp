@@ -8,8 +8,7 @@
 namespace octet {
 namespace {
 
-octet_status choose_one(octet_error* err, const Chooser& c, const float* min, const float* max,
-                        size_t i, float* scale, int32_t* zero_point) {
+octet_status check_one(octet_error* err, const float* min, const float* max, size_t i) {
   const long long index = static_cast<long long>(i);
   const double low = static_cast<double>(min[i]), high = static_cast<double>(max[i]);
   if (low - low != 0 || high - high != 0)
@@ -20,22 +19,41 @@ octet_status choose_one(octet_error* err, const Chooser& c, const float* min, co
     return fail(err, OCTET_ERR_ARGUMENT,
                 "min[%lld] is %g, which is more than max[%lld], %g; exchange them.", index, low,
                 index, high);
-  return choose_checked(err, c, index, min[i], max[i], scale, zero_point);
+  return OCTET_OK;
 }
 
-[[gnu::noinline]] octet_status choose_all(const octet_scheme* scheme, const float* min,
+octet_status choose_one(octet_error* err, const Chooser& c, const float* min, const float* max,
+                        int64_t i, float* scale, int32_t* zero_point) {
+  return choose_checked(err, c, i, min[i], max[i], scale, zero_point);
+}
+octet_status choose_one(octet_error* err, const Chooser& c, const float* min, const float* max,
+                        int64_t i, float* scale, float* zero_point) {
+  return choose_float_checked(err, c, i, min[i], max[i], scale, zero_point);
+}
+
+// Where there is no array of zero points.
+octet_status check_left_out(octet_error* err, const int32_t* zero_points, int64_t i, int32_t zero) {
+  return check_no_zero_point(err, zero_points, i, zero);
+}
+octet_status check_left_out(octet_error*, const float*, int64_t, float) { return OCTET_OK; }
+
+// Zero is int32_t, or float where the place allows zero points that are no integers.
+template <class Zero>
+[[gnu::noinline]] octet_status choose_all(const octet_scheme* scheme, Place place, const float* min,
                                           const float* max, size_t count, float* scale,
-                                          int32_t* zero_point, octet_error* err) {
+                                          Zero* zero_point, octet_error* err) {
   ResolvedScheme s;
-  OCTET_TRY(resolve_scheme(err, scheme, Place::kRanges, 0, &s));
+  OCTET_TRY(resolve_scheme(err, scheme, place, 0, &s));
   if (!count) return OCTET_OK;
   if (count > size_t{1} << 40)  // such as a -1 of the caller
     return fail(err, OCTET_ERR_ARGUMENT, "count is %zu; it must be at most 2^40.", count);
-  if (!min || !max || !scale)
+  const bool zeros_missing = place == Place::kFloatZero && !zero_point;
+  if (!min || !max || !scale || zeros_missing)
     return fail(err, OCTET_ERR_ARGUMENT, "%s is NULL; pass %zu values.",
-                !min   ? "min"
-                : !max ? "max"
-                       : "scale",
+                !min     ? "min"
+                : !max   ? "max"
+                : !scale ? "scale"
+                         : "zero_point",
                 count);
   const int64_t values = static_cast<int64_t>(count);
   const View scales = array_view(scale, values);
@@ -49,10 +67,12 @@ octet_status choose_one(octet_error* err, const Chooser& c, const float* min, co
   // Everything is chosen twice, so that a refusal comes before the first write.
   for (int pass = 0; pass < 2; ++pass)
     for (size_t i = 0; i < count; ++i) {
+      const int64_t index = static_cast<int64_t>(i);
       float one;
-      int32_t zero;
-      OCTET_TRY(choose_one(err, s.chooser, min, max, i, &one, &zero));
-      if (!pass) OCTET_TRY(check_no_zero_point(err, zero_point, static_cast<int64_t>(i), zero));
+      Zero zero;
+      if (!pass) OCTET_TRY(check_one(err, min, max, i));
+      OCTET_TRY(choose_one(err, s.chooser, min, max, index, &one, &zero));
+      if (!pass) OCTET_TRY(check_left_out(err, zero_point, index, zero));
       if (!pass) continue;
       scale[i] = one;
       if (zero_point) zero_point[i] = zero;
@@ -67,5 +87,12 @@ octet_status octet_choose_qparams(const octet_scheme* s, const float* min, const
                                   size_t count, float* scale, int32_t* zero_point,
                                   octet_error* err) {
   const octet::FpGuard guard;
-  return octet::choose_all(s, min, max, count, scale, zero_point, err);
+  return octet::choose_all(s, octet::Place::kRanges, min, max, count, scale, zero_point, err);
+}
+
+octet_status octet_choose_qparams_f32(const octet_scheme* s, const float* min, const float* max,
+                                      size_t count, float* scale, float* zero_point,
+                                      octet_error* err) {
+  const octet::FpGuard guard;
+  return octet::choose_all(s, octet::Place::kFloatZero, min, max, count, scale, zero_point, err);
 }

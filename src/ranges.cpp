@@ -20,7 +20,7 @@ struct Whole {
   RangeFn* kernel;
   const float* x;
   Walk walk;
-  int64_t share, count;
+  int64_t share, count;  // count: without repetitions
   Range parts[kMaxParts];
 
   static void work(void* arg, size_t task) {
@@ -75,15 +75,6 @@ struct Columns {
   }
 };
 
-// Takes a level out of the walk.
-Walk::Level take_level(Walk* w, int32_t i) {
-  const Walk::Level taken = w->level[i];
-  w->outer /= taken.size;
-  --w->levels;
-  for (; i < w->levels; ++i) w->level[i] = w->level[i + 1];
-  return taken;
-}
-
 }  // namespace
 
 void join(const Range& from, Range* into) {
@@ -102,12 +93,20 @@ octet_status observe(octet_error* err, const octet_context& c, const Exec& exec,
   RangeFn* const minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
 
   if (axis < 0 || x.dims[axis] == 1) {
-    Whole w = {minmax, data, walk, 0, x.count, {}};
-    const int64_t parts = min(kMaxParts, ceil_div(x.count, kTask));
-    w.share = ceil_div(x.count, parts);
+    // A dim of stride 0 repeats what it holds.
+    uint64_t repeats = 1;
+    for (int32_t i = walk.levels - 1; i >= 0; --i)
+      if (!walk.level[i].step[0]) repeats *= static_cast<uint64_t>(take_level(&walk, i).size);
+    Whole w = {minmax, data, walk, 0, walk.inner * walk.outer, {}};
+    const int64_t parts = min(kMaxParts, ceil_div(w.count, kTask));
+    w.share = ceil_div(w.count, parts);
     for (int64_t i = 0; i < parts; ++i) w.parts[i] = kEmptyRange;
     OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(parts), Whole::work, &w));
-    for (int64_t i = 0; i < parts; ++i) join(w.parts[i], into);
+    for (int64_t i = 0; i < parts; ++i) {
+      w.parts[i].nan_count *= repeats;
+      w.parts[i].inf_count *= repeats;
+      join(w.parts[i], into);
+    }
     return OCTET_OK;
   }
   if (walk.inner_dim == axis) {

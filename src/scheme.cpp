@@ -50,7 +50,8 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
   if (g == OCTET_PER_GROUP || g == OCTET_PER_SAMPLE)
     return fail_unsupported(err, "octet_scheme.granularity", g,
                             "OCTET_PER_TENSOR, OCTET_PER_CHANNEL or OCTET_PER_ROW");
-  if (place == Place::kRanges) return OCTET_OK;  // a range is a range, whatever it was taken over
+  if (place == Place::kRanges || place == Place::kFloatZero)
+    return OCTET_OK;  // a range is a range, whatever it was taken over
   const int32_t refused = place == Place::kDynamic ? OCTET_PER_CHANNEL : OCTET_PER_ROW;
   if (g == refused)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_scheme.granularity is %s here; use %s.",
@@ -62,6 +63,34 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
     *granularity = place == Place::kWeights   ? OCTET_PER_CHANNEL
                    : place == Place::kDynamic ? OCTET_PER_ROW
                                               : OCTET_PER_TENSOR;
+  return OCTET_OK;
+}
+
+// The range method and its parameters, which belong to observers.
+octet_status check_range_method(octet_error* err, const octet_scheme& s, Place place) {
+  if (s.range < 0 || s.range > OCTET_RANGE_L2)
+    return fail_enum(err, "octet_scheme.range", s.range,
+                     "OCTET_RANGE_OBSERVED, _PERCENTILE, _ENTROPY, _MSE, _L2");
+  if (s.range != OCTET_RANGE_OBSERVED && place != Place::kObserver)
+    return fail_unsupported(err, "octet_scheme.range", s.range,
+                            "OCTET_RANGE_OBSERVED (0), except for observers");
+  const bool percentile = s.range == OCTET_RANGE_PERCENTILE;
+  const bool search = s.range == OCTET_RANGE_ENTROPY || s.range == OCTET_RANGE_MSE;
+  if ((s.percentile != 0 && !percentile) || ((s.start_bin || s.stride) && !search))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "octet_scheme.percentile, start_bin and stride are %g, %d and %d; the first belongs "
+        "to OCTET_RANGE_PERCENTILE, the others to _ENTROPY and _MSE, and range is %d.",
+        static_cast<double>(s.percentile), s.start_bin, s.stride, s.range);
+  if (!(s.percentile >= 0 && s.percentile <= 100))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.percentile is %g; it must be within (0, 100], or 0 for 99.99.",
+                static_cast<double>(s.percentile));
+  if (s.start_bin < 0 || s.stride < 0)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.start_bin and stride are %d and %d; they must be 1 or more, or 0 for "
+                "128 and 1.",
+                s.start_bin, s.stride);
   return OCTET_OK;
 }
 
@@ -87,20 +116,13 @@ octet_status check_rest(octet_error* err, const octet_scheme& s, Place place) {
                 static_cast<long long>(s.group), s.granularity);
   if (s.chooser < 0 || s.chooser > OCTET_CHOOSE_TORCH_FLOAT)
     return fail_enum(err, "octet_scheme.chooser", s.chooser,
-                     "OCTET_CHOOSE_OCTET, _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM, _ONNX");
-  if (s.chooser > OCTET_CHOOSE_ONNX)
-    return fail_unsupported(err, "octet_scheme.chooser", s.chooser,
-                            "OCTET_CHOOSE_OCTET (0), _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM "
-                            "or _ONNX (4)");
-  if (s.range < 0 || s.range > OCTET_RANGE_L2)
-    return fail_enum(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED");
-  if (s.range != OCTET_RANGE_OBSERVED)
-    return fail_unsupported(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED (0)");
-  if (s.percentile != 0 || s.start_bin || s.stride)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_scheme.percentile, start_bin and stride are %g, %d and %d; they belong to "
-                "range methods that this release does not have: leave them 0.",
-                static_cast<double>(s.percentile), s.start_bin, s.stride);
+                     "OCTET_CHOOSE_OCTET, _TORCH_OBSERVER, _TORCH_NATIVE, _TORCH_FBGEMM, _ONNX, "
+                     "_TFLITE, _NVIDIA, _XNNPACK, _TORCHAO, _TORCH_FLOAT");
+  if (s.chooser == OCTET_CHOOSE_TORCH_FLOAT && place != Place::kFloatZero)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.chooser is OCTET_CHOOSE_TORCH_FLOAT, whose zero points are not "
+                "integers; use octet_choose_qparams_f32, or another chooser.");
+  OCTET_TRY(check_range_method(err, s, place));
   if (s.reserved)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_scheme.reserved is %d; it must be 0.", s.reserved);
   if (s.eps != s.eps || s.eps - s.eps != 0)
@@ -111,19 +133,29 @@ octet_status check_rest(octet_error* err, const octet_scheme& s, Place place) {
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_scheme.eps is %g; it must be 0 or within [2^-60, 2^60].",
                 static_cast<double>(s.eps));
-  const bool has_eps = s.chooser == OCTET_CHOOSE_OCTET || s.chooser == OCTET_CHOOSE_TORCH_OBSERVER;
+  const bool has_eps = s.chooser == OCTET_CHOOSE_OCTET ||
+                       s.chooser == OCTET_CHOOSE_TORCH_OBSERVER ||
+                       s.chooser == OCTET_CHOOSE_TORCHAO || s.chooser == OCTET_CHOOSE_TORCH_FLOAT;
   if (s.eps != 0 && !has_eps)
     return fail(
         err, OCTET_ERR_ARGUMENT,
         "octet_scheme.eps is %g, but chooser %d has a smallest scale of its own; leave it 0.",
         static_cast<double>(s.eps), s.chooser);
-  const bool has_pow2 = s.chooser != OCTET_CHOOSE_TORCH_OBSERVER && s.chooser != OCTET_CHOOSE_ONNX;
+  const bool has_pow2 = s.chooser == OCTET_CHOOSE_OCTET || s.chooser == OCTET_CHOOSE_TORCH_NATIVE ||
+                        s.chooser == OCTET_CHOOSE_TORCH_FBGEMM;
   if ((s.flags & OCTET_POW2) && !has_pow2)
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_scheme.flags has OCTET_POW2, which chooser %d does not know; use "
                 "OCTET_CHOOSE_OCTET, _TORCH_NATIVE or _TORCH_FBGEMM.",
                 s.chooser);
   return OCTET_OK;
+}
+
+// Without eps. TORCHAO's is the smallest normal float, which no consumer takes.
+float smallest_scale(int32_t chooser) {
+  if (chooser == OCTET_CHOOSE_TORCH_OBSERVER || chooser == OCTET_CHOOSE_TORCH_FLOAT)
+    return 0x1p-23f;
+  return chooser == OCTET_CHOOSE_TORCHAO ? 0x1p-126f : 0x1p-60f;
 }
 
 int32_t halve(int32_t v, bool truncate) { return truncate ? v / 2 : v >> 1; }
@@ -160,12 +192,26 @@ octet_status resolve_integers(octet_error* err, const octet_scheme& s, int32_t b
     c->qmin = halve(c->qmin, truncate);
     c->qmax = halve(c->qmax, truncate);
   }
-  if (s.chooser == OCTET_CHOOSE_ONNX &&
-      (s.type != OCTET_U8 || c->symmetric || c->qmin != 0 || c->qmax != 255))
+  const bool whole = c->qmax - c->qmin == 255 && !c->symmetric;
+  if (s.chooser == OCTET_CHOOSE_ONNX && (s.type != OCTET_U8 || !whole))
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_scheme.chooser is OCTET_CHOOSE_ONNX, which is defined for OCTET_U8, affine, "
                 "with all of 0..255, but the scheme asks for type %d, flags %u and [%d, %d].",
                 s.type, s.flags, c->qmin, c->qmax);
+  if (s.chooser == OCTET_CHOOSE_XNNPACK && (s.type != OCTET_S8 || !whole))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.chooser is OCTET_CHOOSE_XNNPACK, which is defined for OCTET_S8, "
+                "affine, with all of -128..127, but the scheme asks for type %d, flags %u and [%d, "
+                "%d].",
+                s.type, s.flags, c->qmin, c->qmax);
+  if (s.chooser == OCTET_CHOOSE_TORCH_FLOAT && c->symmetric)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_scheme.flags has OCTET_SYMMETRIC, but OCTET_CHOOSE_TORCH_FLOAT has float "
+                "zero points, not symmetric ones; leave it out.");
+  if (s.chooser == OCTET_CHOOSE_NVIDIA && c->qmax == 0)
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "octet_scheme.qmax is 0, but OCTET_CHOOSE_NVIDIA divides amax by it; give it room.");
   if (c->qmin >= c->qmax || !finish_chooser(is_signed, c))
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_scheme.qmin and qmax leave [%d, %d], which has no integers on both sides of "
@@ -187,32 +233,53 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place 
   r.type = s.type;
   r.granularity = s.granularity;
   r.axis = s.axis;
+  r.is_signed = s.type == OCTET_S8 || s.type == OCTET_S4;
   r.group = s.group;
   // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
   r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;
   r.chooser.formula = s.chooser;
   r.chooser.symmetric = s.flags & OCTET_SYMMETRIC;
   r.chooser.pow2 = s.flags & OCTET_POW2;
-  r.chooser.floor = s.eps != 0                                 ? s.eps
-                    : s.chooser == OCTET_CHOOSE_TORCH_OBSERVER ? 0x1p-23f
-                                                               : 0x1p-60f;
+  r.chooser.floor = s.eps != 0 ? s.eps : smallest_scale(s.chooser);
+  r.range = s.range;
+  r.percentile = s.percentile != 0 ? s.percentile : 99.99f;
+  r.start_bin = s.start_bin ? s.start_bin : 128;
+  r.stride = s.stride ? s.stride : 1;
   OCTET_TRY(resolve_integers(err, s, bits, &r.chooser));
   *out = r;
   return OCTET_OK;
 }
+
+namespace {
+
+octet_status check_chosen(octet_error* err, int64_t index, float min, float max, float scale) {
+  if (scale <= 0x1p60f) return OCTET_OK;
+  return fail(
+      err, OCTET_ERR_ARGUMENT,
+      "The range [%g, %g] of index %lld needs the scale %g, but scales must not exceed 2^60; "
+      "scale the data first.",
+      static_cast<double>(min), static_cast<double>(max), static_cast<long long>(index),
+      static_cast<double>(scale));
+}
+
+}  // namespace
 
 octet_status choose_checked(octet_error* err, const Chooser& c, int64_t index, float min, float max,
                             float* scale, int32_t* zero_point) {
   float s;
   int32_t z;
   choose(c, min, max, &s, &z);
-  if (!(s <= 0x1p60f))
-    return fail(
-        err, OCTET_ERR_ARGUMENT,
-        "The range [%g, %g] of index %lld needs the scale %g, but scales must not exceed 2^60; "
-        "scale the data first.",
-        static_cast<double>(min), static_cast<double>(max), static_cast<long long>(index),
-        static_cast<double>(s));
+  OCTET_TRY(check_chosen(err, index, min, max, s));
+  *scale = s;
+  *zero_point = z;
+  return OCTET_OK;
+}
+
+octet_status choose_float_checked(octet_error* err, const Chooser& c, int64_t index, float min,
+                                  float max, float* scale, float* zero_point) {
+  float s, z;
+  choose_float(c, min, max, &s, &z);
+  OCTET_TRY(check_chosen(err, index, min, max, s));
   *scale = s;
   *zero_point = z;
   return OCTET_OK;

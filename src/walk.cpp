@@ -37,6 +37,14 @@ Walk make_walk(const View* const* views, int count, uint32_t keep) {
   return w;
 }
 
+Walk::Level take_level(Walk* w, int32_t i) {
+  const Walk::Level taken = w->level[i];
+  w->outer /= taken.size;
+  --w->levels;
+  for (; i < w->levels; ++i) w->level[i] = w->level[i + 1];
+  return taken;
+}
+
 Cursor::Cursor(const Walk& walk, int64_t run) : walk_(walk) {
   for (int i = 0; i < walk.levels; ++i) {
     const Walk::Level& l = walk.level[i];

@@ -27,6 +27,9 @@ struct Walk {
 // keep: mask of dims. All views have the dims of views[0]. For tensors with at least one element.
 Walk make_walk(const View* const* views, int count, uint32_t keep);
 
+// Takes a level out of the walk: what is left are the runs at one index of it.
+Walk::Level take_level(Walk* w, int32_t i);
+
 // A position among the runs of a walk: the index in each level and the offset in each tensor.
 class Cursor {
  public:

@@ -101,20 +101,21 @@ enum {
   OCTET_CHOOSE_TORCH_NATIVE,   /* aten's ChooseQuantizationParams */
   OCTET_CHOOSE_TORCH_FBGEMM,   /* the same as FBGEMM computes it */
   OCTET_CHOOSE_ONNX,           /* ONNX DynamicQuantizeLinear, u8 */
-  OCTET_CHOOSE_TFLITE,
-  OCTET_CHOOSE_NVIDIA,
-  OCTET_CHOOSE_XNNPACK,
-  OCTET_CHOOSE_TORCHAO,    /* not in this release */
-  OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
+  OCTET_CHOOSE_TFLITE,         /* TFLite's; zero points rounded away from zero */
+  OCTET_CHOOSE_NVIDIA,         /* amax / qmax, zero point 0; signed or unsigned */
+  OCTET_CHOOSE_XNNPACK,        /* XNNPACK's dynamic s8 */
+  OCTET_CHOOSE_TORCHAO,        /* torchao's choose_qparams_affine, float32 */
+  OCTET_CHOOSE_TORCH_FLOAT /* float zero points, for embedding tables: octet_choose_qparams_f32 */
 };
 
-/* octet_scheme.range: which part of what was observed; only OBSERVED in this release */
+/* octet_scheme.range: which part of what an observer has seen is quantized (docs/numerics.md,
+   "Observers"); other places take OBSERVED alone */
 enum {
-  OCTET_RANGE_OBSERVED = 0,
-  OCTET_RANGE_PERCENTILE,
-  OCTET_RANGE_ENTROPY,
-  OCTET_RANGE_MSE,
-  OCTET_RANGE_L2
+  OCTET_RANGE_OBSERVED = 0, /* all of it; the moving range, NVIDIA's amax */
+  OCTET_RANGE_PERCENTILE,   /* HISTOGRAM, NVIDIA_HISTOGRAM, as the next two */
+  OCTET_RANGE_ENTROPY,      /* least Kullback-Leibler divergence */
+  OCTET_RANGE_MSE,          /* least squared error */
+  OCTET_RANGE_L2            /* PyTorch's search; HISTOGRAM, TORCH_HISTOGRAM */
 };
 
 /* the bits of outputs, named and frozen per name (docs/numerics.md). All but TORCH are defined for
@@ -235,9 +236,11 @@ typedef struct octet_scheme {
   int32_t granularity, axis, chooser, range;
   int32_t qmin, qmax; /* both 0: the type's whole range (NARROW: without the lowest value) */
   int32_t reserved;
-  float eps;        /* smallest scale; 0: the chooser's own (OCTET: 2^-60, TORCH_OBSERVER: 2^-23) */
-  float percentile; /* 0 in this release */
-  int32_t start_bin, stride; /* 0 in this release */
+  float eps; /* smallest scale; 0: the chooser's own (OCTET: 2^-60, TORCH_OBSERVER and TORCH_FLOAT:
+                2^-23, TORCHAO: 2^-126). Only with these */
+  float percentile;          /* OCTET_RANGE_PERCENTILE: in (0, 100]; 0: 99.99. Else 0 */
+  int32_t start_bin, stride; /* OCTET_RANGE_ENTROPY, _MSE: the fewest bins that are kept and the
+                                step of the search; 0: 128 and 1. Else 0 */
 } octet_scheme;
 enum {
   OCTET_SYMMETRIC = 1,
@@ -371,28 +374,39 @@ enum {
 };
 
 typedef struct octet_observer_desc {
-  uint32_t struct_size, flags; /* flags: 0 in this release */
-  int32_t kind,
-      axis;        /* OCTET_OBSERVE_MINMAX; axis: the channel dim, negative counts from the end */
-  size_t channels; /* 0: per tensor; else dims[axis] of everything fed */
-  float momentum;  /* 0 */
-  int32_t bins;    /* 0 */
-  size_t max_bins, group; /* 0 */
-  const float* scale;     /* NULL, as all below */
-  const int32_t* zero_point;
-  void* user;
-  int32_t (*feed)(void* user, const octet_tensor* x);
-  int32_t (*range)(void* user, float* min, float* max, size_t count);
+  uint32_t struct_size, flags; /* OCTET_SKIP_ZEROS, OCTET_NUMPY_EDGES */
+  int32_t kind, axis; /* OCTET_OBSERVE_...; axis: the channel dim, negative counts from the end */
+  size_t channels; /* 0: per tensor; else dims[axis] of everything fed. Not for TORCH_HISTOGRAM and
+                      NVIDIA_HISTOGRAM */
+  float momentum;  /* MOVING: in (0, 1], 1: the last batch only; 0: 0.01 */
+  int32_t
+      bins; /* of a histogram: 2 to 2^20, even for HISTOGRAM; 0: 4096 for HISTOGRAM, else 2048 */
+  size_t max_bins;    /* NVIDIA_HISTOGRAM: its growth, up to 2^20; 0: 65,536. Allocated at create */
+  size_t group;       /* 0 */
+  const float* scale; /* FIXED: one, or one for each channel, in [2^-60, 2^60]; copied */
+  const int32_t* zero_point;                          /* FIXED: the same number; NULL: all 0 */
+  void* user;                                         /* CALLBACK: handed to both functions */
+  int32_t (*feed)(void* user, const octet_tensor* x); /* CALLBACK: takes a checked tensor; 0: done,
+                                                         else the feed is CANCELLED */
+  int32_t (*range)(void* user, float* min, float* max,
+                   size_t count); /* CALLBACK: writes count (1, or channels) ranges; 0: done, else
+                                     EMPTY */
 } octet_observer_desc;
 enum {
-  OCTET_OBSERVE_MINMAX = 0,
-  OCTET_OBSERVE_MOVING,
-  OCTET_OBSERVE_HISTOGRAM,
-  OCTET_OBSERVE_TORCH_HISTOGRAM,
-  OCTET_OBSERVE_FIXED,
-  OCTET_OBSERVE_CALLBACK,
-  OCTET_OBSERVE_ABSMAX,
-  OCTET_OBSERVE_NVIDIA_HISTOGRAM
+  OCTET_OBSERVE_MINMAX = 0,      /* the finite range */
+  OCTET_OBSERVE_MOVING,          /* its moving average over batches */
+  OCTET_OBSERVE_HISTOGRAM,       /* Octet's: equal for every order and batching, can be merged */
+  OCTET_OBSERVE_TORCH_HISTOGRAM, /* torch.ao's HistogramObserver */
+  OCTET_OBSERVE_FIXED,           /* given constants */
+  OCTET_OBSERVE_CALLBACK,        /* the caller's statistic */
+  OCTET_OBSERVE_ABSMAX,          /* NVIDIA's MaxCalibrator */
+  OCTET_OBSERVE_NVIDIA_HISTOGRAM /* NVIDIA's HistogramCalibrator */
+};
+enum {
+  OCTET_SKIP_ZEROS = 1, /* HISTOGRAM, NVIDIA_HISTOGRAM: searches leave exact zeros out */
+  OCTET_NUMPY_EDGES =
+      2 /* NVIDIA_HISTOGRAM: edges as numpy's path makes them, from the smallest
+           magnitude of the first batch on, below which later ones are not counted */
 };
 
 /* What an observer has seen. The caller sets struct_size. */
@@ -400,8 +414,8 @@ typedef struct octet_observed {
   uint32_t struct_size, flags;
   uint64_t count; /* elements fed, all kinds */
   uint64_t nan_count, inf_count;
-  double min,
-      max; /* of the finite elements, over all channels; +inf and -inf while there are none */
+  double min, max; /* of the finite elements, over all channels (MOVING: the moving range); +inf and
+                      -inf while there are none, and for CALLBACK */
 } octet_observed;
 
 /* The state of a fake-quantizer lives in the caller's buffers, where checkpoints and all-reduce can
@@ -592,26 +606,47 @@ OCTET_API void octet_op_destroy(octet_op* o);
 
 /* ---- observers ---- */
 
+/* An observer that has seen nothing. All memory it will ever need is allocated here, but for that
+ * of a search. ARGUMENT: a field that the kind has no use for is set. */
 OCTET_API octet_status octet_observer_create(const octet_context* c, const octet_observer_desc* d,
                                              octet_observer** out, octet_error* err);
 
-/* Adds x (F32, any rank; its innermost stride 1) to the statistics. NaN and infinities are counted
- * and left out of the range. Never allocates. Feeding no element changes nothing. */
+/* Adds x (F32, any rank; its innermost stride 1, a stride of 0 repeats) to the statistics. NaN and
+ * infinities are counted and left out. Never allocates. Feeding no element changes nothing. A
+ * histogram without channels is filled on several threads if the workspace has 16 * (bins + 2)
+ * bytes for each of them, and 63 more; the bits are the same. On failure the state is as before,
+ * except after CANCELLED. TOO_SMALL: NVIDIA_HISTOGRAM beyond max_bins; err->need is 8 * the bins it
+ * wants. NOT_FINITE: a range too wide for float arithmetic. */
 OCTET_API octet_status octet_observer_feed(octet_observer* o, const octet_tensor* x,
                                            const octet_exec* e, octet_error* err);
 
-/* Chooses count scales and zero points (1, or channels) from what was seen. s NULL: u8 affine.
- * zero_point may be NULL only where every zero point is 0. EMPTY: no finite value yet. */
+/* Chooses count scales and zero points (1, or channels) from what was seen, with any scheme and any
+ * range method that the kind has, as often as wanted. s NULL: u8 affine. FIXED gives its constants.
+ * zero_point may be NULL only where every zero point is 0. EMPTY: no finite value yet. MEMORY: a
+ * search, and CALLBACK, take some for the time of the call. */
 OCTET_API octet_status octet_observer_qparams(const octet_observer* o, const octet_scheme* s,
                                               float* scale, int32_t* zero_point, size_t count,
                                               octet_error* err);
+
+/* The ranges that octet_observer_qparams chooses from. FIXED: what its integers can hold. */
+OCTET_API octet_status octet_observer_range(const octet_observer* o, const octet_scheme* s,
+                                            float* min, float* max, size_t count, octet_error* err);
 OCTET_API octet_status octet_observer_stats(const octet_observer* o, octet_observed* s,
                                             octet_error* err);
 
-/* Adds what `from` has seen; both must have the same kind, channels and axis. Any order of merges
- * gives the same state. */
+/* Adds what `from` has seen; both must have been made alike. Any order of merges gives the same
+ * state. UNSUPPORTED: all kinds but MINMAX, ABSMAX and HISTOGRAM, which depend on order by
+ * definition, or are the caller's. */
 OCTET_API octet_status octet_observer_merge(octet_observer* into, const octet_observer* from,
                                             octet_error* err);
+
+/* Another observer with the same state. UNSUPPORTED: CALLBACK, as for save. */
+OCTET_API octet_status octet_observer_copy(const octet_observer* o, octet_observer** out,
+                                           octet_error* err);
+
+/* on not 0: feeds are checked, answered OK and change nothing, until it is thawed with 0. Copied,
+ * but not saved. o NULL: nothing is done. */
+OCTET_API void octet_observer_freeze(octet_observer* o, int32_t on);
 
 /* The state as versioned little-endian bytes, equal on every CPU; cap 0 with bytes NULL asks for
  * *need. */
@@ -630,6 +665,13 @@ OCTET_API void octet_observer_destroy(octet_observer* o);
 OCTET_API octet_status octet_choose_qparams(const octet_scheme* s, const float* min,
                                             const float* max, size_t count, float* scale,
                                             int32_t* zero_point, octet_error* err);
+
+/* The same with float zero points, real = scale * (q - zero_point): OCTET_CHOOSE_TORCH_FLOAT, whose
+ * ranges need not hold 0 (zero_point = -min / scale), or any other chooser, whose integers are
+ * given as floats. zero_point is required. */
+OCTET_API octet_status octet_choose_qparams_f32(const octet_scheme* s, const float* min,
+                                                const float* max, size_t count, float* scale,
+                                                float* zero_point, octet_error* err);
 
 /* q = clamp(rne(x * fl(1/s)) + z, qmin, qmax); NaN -> qmin. x F32, q U8 or S8 of the same dims;
  * qparams in q->q. */

@@ -94,6 +94,24 @@ void join(float v, Range* into) {
   }
 }
 
+int32_t pow2_bin(float x, const Bins& b) {
+  if (x == 0) return b.bins;
+  if (x - x != 0) return b.bins + 1;
+  const float v = x * b.scale;
+  int32_t i = static_cast<int32_t>(v);
+  if (static_cast<float>(i) > v) --i;  // towards -inf
+  if (x < 0 && i >= 0) i = -1;         // the product was too small for a float
+  return i + b.bins / 2;
+}
+
+int32_t linear_bin(float x, const Bins& b) {
+  if (b.absolute) x = fabsf(x);
+  if (b.skip_zeros && x == 0) return b.bins;
+  if (!(x >= b.first && x <= b.last)) return b.bins + 1;
+  const int32_t i = static_cast<int32_t>((x - b.first) * b.count / (b.last - b.first));
+  return i < b.bins ? i : b.bins - 1;
+}
+
 }  // namespace
 }  // namespace octet
 
@@ -147,6 +165,12 @@ OCTET_KERNEL void octet_minmaxcols_f32_range_scalar(const float* x, size_t rows,
                                                     size_t n, Range* into) {
   for (size_t i = 0; i < rows; ++i, x += pitch)
     for (size_t j = 0; j < n; ++j) join(x[j], into + j);
+}
+
+OCTET_KERNEL void octet_bins_f32_s32_scalar(const float* x, size_t n, const Bins* b,
+                                            int32_t* index) {
+  for (size_t i = 0; i < n; ++i)
+    index[i] = b->form == kBinsPow2 ? pow2_bin(x[i], *b) : linear_bin(x[i], *b);
 }
 
 OCTET_KERNEL int32_t octet_rowsum_u8_s32_scalar(const void* a, size_t n) {

@@ -224,7 +224,7 @@ octet_scheme* Fuzz::scheme() {
   scheme_.flags |= one_in(2) ? static_cast<uint32_t>(random_.below(32)) : 0;
   scheme_.granularity = static_cast<int32_t>(random_.below(4));
   scheme_.axis = mostly(one_in(2) ? int32_t{0} : static_cast<int32_t>(small()), 40);
-  scheme_.chooser = mostly(static_cast<int32_t>(random_.below(5)));
+  scheme_.chooser = mostly(static_cast<int32_t>(random_.below(10)));
   scheme_.range = mostly(int32_t{0}, 100);
   scheme_.group = mostly(int64_t{0}, 200);
   if (one_in(5)) {
@@ -232,7 +232,9 @@ octet_scheme* Fuzz::scheme() {
     scheme_.qmax = wild32();
   }
   if (one_in(5)) scheme_.eps = wild_float();
-  if (one_in(100)) scheme_.percentile = wild_float();
+  if (one_in(10)) scheme_.range = static_cast<int32_t>(random_.below(5));
+  if (one_in(50)) scheme_.percentile = wild_float();
+  if (one_in(50)) scheme_.start_bin = wild32();
   scheme_.reserved = mostly(int32_t{0}, 200);
   return &scheme_;
 }
@@ -613,7 +615,12 @@ void Fuzz::observers() {
     d.channels = mostly(one_in(2) ? size_t{0} : static_cast<size_t>(small()));
     if (d.channels > 100000 && d.channels < SIZE_MAX / 1000) d.channels = 5;
     d.axis = mostly(static_cast<int32_t>(random_.below(3)));
-    d.kind = mostly(int32_t{0}, 100);
+    d.kind = mostly(static_cast<int32_t>(random_.below(8)), 100);
+    if (d.kind == OCTET_OBSERVE_FIXED || d.kind == OCTET_OBSERVE_CALLBACK) d.kind = 0;
+    if (one_in(2)) d.bins = mostly(8);
+    if (d.bins > 4096) d.bins = 4096;
+    if (one_in(4)) d.momentum = wild_float();
+    if (one_in(20)) d.max_bins = random_.below(20);
     octet_observer* o = nullptr;
     check("observer_create",
           [&](octet_error* err) { return octet_observer_create(context(), &d, &o, err); });
@@ -633,6 +640,10 @@ void Fuzz::observers() {
   check("observer_qparams", [&](octet_error* err) {
     return octet_observer_qparams(o, sc, scale, one_in(5) ? nullptr : zero, count, err);
   });
+  float low[16], high[16];
+  check("observer_range",
+        [&](octet_error* err) { return octet_observer_range(o, sc, low, high, count, err); });
+  if (one_in(20)) octet_observer_freeze(o, one_in(2));
   const octet_observer* other = any(observers_);
   check("observer_merge", [&](octet_error* err) { return octet_observer_merge(o, other, err); });
   std::vector<unsigned char> saved(random_.below(400));
@@ -651,6 +662,10 @@ void Fuzz::observers() {
     });
     keep(observers_, loaded);
   }
+  octet_observer* copied = nullptr;
+  check("observer_copy",
+        [&](octet_error* err) { return octet_observer_copy(any(observers_), &copied, err); });
+  keep(observers_, copied);
 }
 
 void Fuzz::choose() {
@@ -663,6 +678,10 @@ void Fuzz::choose() {
   }
   const octet_scheme* s = scheme();
   const size_t count = random_.below(9);
+  float float_zero[8];
+  check("choose_qparams_f32", [&](octet_error* err) {
+    return octet_choose_qparams_f32(s, min, max, count, scale, float_zero, err);
+  });
   check("choose_qparams", [&](octet_error* err) {
     return octet_choose_qparams(s, one_in(60) ? nullptr : min, max, count,
                                 one_in(60) ? nullptr : scale, one_in(9) ? nullptr : zero, err);
@@ -764,5 +783,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 34 ? 0 : 1;
+  return fuzz.accepted().size() == 37 ? 0 : 1;
 }

@@ -332,13 +332,17 @@ Job step_job(const octet_context* c, bool per_channel) {
 }
 
 // reset, feed twice, statistics and qparams.
-Job observer_job(const octet_context* c, bool per_channel) {
+Job observer_job(const octet_context* c, int32_t kind, bool per_channel) {
   auto e = make_elements();
   const size_t count = per_channel ? kRows : 1;
   Job job;
-  job.name = per_channel ? "observer per channel" : "observer per tensor";
+  job.name =
+      "observer of kind " + std::to_string(kind) + (per_channel ? " per channel" : " per tensor");
   job.out = std::make_shared<Guarded>(sizeof(octet_observed) + count * 8);
-  e->observer = make_observer(c, per_channel ? count : 0, 0);
+  e->observer = make_observer(c, per_channel ? count : 0, 0, kind);
+  e->scheme.type = OCTET_U8;
+  if (kind == OCTET_OBSERVE_HISTOGRAM || kind == OCTET_OBSERVE_NVIDIA_HISTOGRAM)
+    e->scheme.range = OCTET_RANGE_PERCENTILE;
   e->in = elements(OCTET_F32, e->x.data());
   auto* stats = job.out->as<octet_observed>();
   float* scale = reinterpret_cast<float*>(stats + 1);
@@ -351,7 +355,7 @@ Job observer_job(const octet_context* c, bool per_channel) {
     if (status) return status;
     *stats = sized<octet_observed>();
     status = octet_observer_stats(o, stats, err);
-    return status ? status : octet_observer_qparams(o, nullptr, scale, zero, count, err);
+    return status ? status : octet_observer_qparams(o, &e->scheme, scale, zero, count, err);
   };
   return job;
 }
@@ -576,9 +580,13 @@ std::vector<Job> other_jobs(const octet_context* c) {
   jobs.push_back(backward_job(c));
   jobs.push_back(step_job(c, false));
   jobs.push_back(step_job(c, true));
-  jobs.push_back(observer_job(c, false));
-  jobs.push_back(observer_job(c, true));
-  for (int32_t chooser = OCTET_CHOOSE_OCTET; chooser <= OCTET_CHOOSE_ONNX; ++chooser)
+  for (const int32_t kind : {OCTET_OBSERVE_MINMAX, OCTET_OBSERVE_MOVING, OCTET_OBSERVE_HISTOGRAM}) {
+    jobs.push_back(observer_job(c, kind, false));
+    jobs.push_back(observer_job(c, kind, true));
+  }
+  jobs.push_back(observer_job(c, OCTET_OBSERVE_TORCH_HISTOGRAM, false));
+  jobs.push_back(observer_job(c, OCTET_OBSERVE_NVIDIA_HISTOGRAM, false));
+  for (int32_t chooser = OCTET_CHOOSE_OCTET; chooser < OCTET_CHOOSE_XNNPACK; ++chooser)
     jobs.push_back(choose_job(chooser));
   jobs.push_back(fold_job());
   jobs.push_back(pool_job(c, OCTET_POOL_MAX));

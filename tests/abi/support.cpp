@@ -40,8 +40,9 @@ Op make_op(const octet_context* c, const octet_linear_desc& d) {
       [&](octet_op** out, octet_error* err) { return octet_linear_create(c, &d, out, err); });
 }
 
-Observer make_observer(const octet_context* c, size_t channels, int32_t axis) {
+Observer make_observer(const octet_context* c, size_t channels, int32_t axis, int32_t kind) {
   octet_observer_desc d = sized<octet_observer_desc>();
+  d.kind = kind;
   d.channels = channels;
   d.axis = axis;
   return make<octet_observer>([&](octet_observer** out, octet_error* err) {

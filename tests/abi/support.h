@@ -65,7 +65,8 @@ T sized() {
 Context make_context(const char* max_isa = nullptr, const octet_allocator* allocator = nullptr);
 Weights make_weights(const octet_context* c, const octet_weights_desc& d);
 Op make_op(const octet_context* c, const octet_linear_desc& d);
-Observer make_observer(const octet_context* c, size_t channels, int32_t axis);
+Observer make_observer(const octet_context* c, size_t channels, int32_t axis,
+                       int32_t kind = OCTET_OBSERVE_MINMAX);
 
 std::string describe(const octet_context* c);
 // The flat objects of a JSON array such as "isas", as the texts between their braces.

@@ -187,6 +187,14 @@ TEST_F(FailingAllocator, ObserverCreateAndLoad) {
       return octet_observer_create(context_.get(), &w_.observer_desc, out, err);
     });
   }
+  w_.observer_desc.kind = OCTET_OBSERVE_HISTOGRAM;
+  fail_each<octet_observer>(a_, [&](octet_observer** out, octet_error* err) {
+    return octet_observer_create(context_.get(), &w_.observer_desc, out, err);
+  });
+  const Observer histogram = make_observer(context_.get(), 0, 0, OCTET_OBSERVE_HISTOGRAM);
+  fail_each<octet_observer>(a_, [&](octet_observer** out, octet_error* err) {
+    return octet_observer_copy(histogram.get(), out, err);
+  });
   unsigned char saved[256];
   size_t bytes = 0;
   EXPECT_ACCEPTED(octet_observer_save(w_.observer.get(), saved, sizeof saved, &bytes, err));

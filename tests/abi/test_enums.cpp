@@ -45,7 +45,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_scheme.chooser",
      OCTET_CHOOSE_TORCH_FLOAT,
-     {0, 1, 2, 3, 4},
+     {0, 1, 2, 3, 4, 5, 6, 8},
      "OCTET_CHOOSE_OCTET",
      [](World& w, int32_t v, octet_error* err) {
        w.scheme.chooser = v;
@@ -109,7 +109,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_observer_desc.kind",
      OCTET_OBSERVE_NVIDIA_HISTOGRAM,
-     {0},
+     {0, 1, 2, 3, 6, 7},
      "OCTET_OBSERVE_MINMAX",
      [](World& w, int32_t v, octet_error* err) {
        w.observer_desc.kind = v;

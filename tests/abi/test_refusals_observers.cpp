@@ -88,13 +88,8 @@ TEST_F(Quantization, SchemeOfALaterRelease) {
   for (const int32_t r :
        {OCTET_RANGE_PERCENTILE, OCTET_RANGE_ENTROPY, OCTET_RANGE_MSE, OCTET_RANGE_L2}) {
     w.scheme.range = r;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.observer_qparams(err), "range", std::to_string(r));
-  }
-  w.scheme = good;
-  for (const int32_t c : {OCTET_CHOOSE_TFLITE, OCTET_CHOOSE_NVIDIA, OCTET_CHOOSE_XNNPACK,
-                          OCTET_CHOOSE_TORCHAO, OCTET_CHOOSE_TORCH_FLOAT}) {
-    w.scheme.chooser = c;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "chooser", std::to_string(c));
+    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "range", std::to_string(r));
+    EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.observer_qparams(err), "OCTET_RANGE_OBSERVED");
   }
   w.scheme = good;
   for (const octet_type t : {OCTET_U4, OCTET_S4, OCTET_S16, OCTET_U16, OCTET_U2, OCTET_F16}) {
@@ -118,13 +113,13 @@ TEST_F(Quantization, SchemeOfALaterRelease) {
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "group", "32");
   w.scheme = good;
   w.scheme.percentile = 99.9f;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "percentile");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.choose_qparams(err), "percentile");
   w.scheme = good;
   w.scheme.start_bin = 1;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "start_bin");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.choose_qparams(err), "start_bin");
   w.scheme = good;
   w.scheme.stride = 1;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.choose_qparams(err), "stride");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.choose_qparams(err), "stride");
 }
 
 // ---- observers --------------------------------------------------------------------------------
@@ -157,20 +152,28 @@ TEST_F(Quantization, ObserverNullArguments) {
                  "bytes");
   EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_load(w.context.get(), &byte, 1, nullptr, err),
                  "out");
+  float max = 6;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_range(nullptr, nullptr, &scale, &max, 1, err),
+                 "o ");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_range(o, nullptr, nullptr, &max, 1, err),
+                 "min");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_range(o, nullptr, &scale, nullptr, 1, err),
+                 "max");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_range(o, nullptr, &scale, &scale, 1, err),
+                 "overlap");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_copy(nullptr, &out, err), "o ");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, octet_observer_copy(o, nullptr, err), "out");
   EXPECT_EQ(out, nullptr);
   EXPECT_EQ(scale, 5);
 }
 
-TEST_F(Quantization, ObserverOfALaterRelease) {
-  for (int32_t kind = OCTET_OBSERVE_MOVING; kind <= OCTET_OBSERVE_NVIDIA_HISTOGRAM; ++kind) {
-    w.observer_desc.kind = kind;
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.observer_create(err), "kind", std::to_string(kind));
-  }
+TEST_F(Quantization, ObserverFieldsOfAnotherKind) {
   const octet_observer_desc good = sized<octet_observer_desc>();
   const auto refused = [&](const char* word, const std::function<void(octet_observer_desc&)>& set) {
     w.observer_desc = good;
     set(w.observer_desc);
-    EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.observer_create(err), word);
+    EXPECT_REFUSED(std::string(word) == "group" ? OCTET_ERR_UNSUPPORTED : OCTET_ERR_ARGUMENT,
+                   w.observer_create(err), word);
   };
   static const float scale = 1;
   static const int32_t zero = 0;

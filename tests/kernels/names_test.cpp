@@ -32,7 +32,8 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"fixed", kFixed},
                                                      {"poolmax", kPoolMax},
                                                      {"poolavg", kPoolAvg},
-                                                     {"poolavgint", kPoolAvgInt}};
+                                                     {"poolavgint", kPoolAvgInt},
+                                                     {"bins", kBins}};
 
 const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"avx2", kIsaAvx2},

@@ -76,6 +76,18 @@ class Choosers(unittest.TestCase):
         )
         self.same(LIB.choose(scheme, low, high), o._calculate_qparams(low, high), "narrow")
 
+    def test_float_zero_points(self):
+        low, high = torch.tensor(ranges()).T.contiguous()
+        o = PerChannelMinMaxObserver(
+            dtype=torch.quint8, qscheme=torch.per_channel_affine_float_qparams
+        )
+        want = o._calculate_qparams(low, high)
+        scheme = LIB.scheme(torch.uint8, chooser=LIB.OCTET_CHOOSE_TORCH_FLOAT)
+        scale, zero = torch.empty_like(low), torch.empty_like(low)
+        LIB.octet_choose_qparams_f32(scheme, low, high, low.numel(), scale, zero)
+        self.assertTrue(torch.equal(scale, want[0]))
+        self.assertTrue(torch.equal(zero, want[1]))
+
     def test_native_choice(self):
         for reduce in (False, True):
             scheme = LIB.scheme(

@@ -175,14 +175,94 @@ TEST(ChooseOnnx, GoldenVectors) {
   EXPECT_LT(choose(s, 0, 1e-30f).scale, 0x1p-60f);
 }
 
+TEST(ChooseTflite, RoundsZeroPointsAwayFromZero) {
+  const octet_scheme u8 = make_scheme(OCTET_U8, 0, OCTET_CHOOSE_TFLITE);
+  const octet_scheme s8 = make_scheme(OCTET_S8, 0, OCTET_CHOOSE_TFLITE);
+  expect_chosen(s8, -1, 1, static_cast<float>(2.0 / 255), -1);  // from -0.5
+  expect_chosen(u8, -1, 1, static_cast<float>(2.0 / 255), 128);
+  expect_chosen(u8, -1, 2, static_cast<float>(3.0 / 255), 85);
+  expect_chosen(u8, 0, 0, 1, 0);
+  expect_chosen(s8, 0.5f, 3, static_cast<float>(3.0 / 255), -128);
+  // Weights: symmetric over -127..127.
+  expect_chosen(make_scheme(OCTET_S8, OCTET_SYMMETRIC | OCTET_NARROW, OCTET_CHOOSE_TFLITE), -2, 1,
+                2.0f / 127, 0);
+}
+
+TEST(ChooseNvidia, AmaxOverTheLargestInteger) {
+  const octet_scheme s8 = make_scheme(OCTET_S8, 0, OCTET_CHOOSE_NVIDIA);
+  const octet_scheme u8 = make_scheme(OCTET_U8, 0, OCTET_CHOOSE_NVIDIA);
+  expect_chosen(s8, -0.25f, 0.992143452f, 0.992143452f / 127, 0);
+  expect_chosen(s8, -3, 1, 3.0f / 127, 0);
+  expect_chosen(u8, 0, 1, 1.0f / 255, 0);
+  expect_chosen(s8, 0, 0, 1, 0);
+  expect_chosen(s8, 0, 0x1p-24f, 1, 0);
+  EXPECT_EQ(choose(s8, 0, 0x1p-23f).scale, 0x1p-23f / 127);
+}
+
+TEST(ChooseXnnpack, ScaleIsTheInverseOfAnInverse) {
+  const octet_scheme s8 = make_scheme(OCTET_S8, 0, OCTET_CHOOSE_XNNPACK);
+  expect_chosen(s8, -1, 2, 1.0f / 85, -43);
+  expect_chosen(s8, 0.5f, 3, 1.0f / 85, -128);
+  expect_chosen(s8, -3, -0.5f, 1.0f / 85, 127);
+  expect_chosen(s8, 0, 0, 1, 127);
+  expect_chosen(s8, 0, from_bits(1), 1, 127);
+}
+
+TEST(ChooseTorchao, GoldenVectors) {
+  octet_scheme affine = make_scheme(OCTET_S8, 0, OCTET_CHOOSE_TORCHAO);
+  affine.eps = 0x1p-23f;
+  expect_chosen(affine, -1, 2, 0.0117647061f, -43);
+  expect_chosen(affine, -0.4f, 0.3f, 0.0027450982f, 18);
+  expect_chosen(affine, 0, 0, 1.1920929e-07f, -128);
+  const octet_scheme symmetric = make_scheme(OCTET_S8, OCTET_SYMMETRIC, OCTET_CHOOSE_TORCHAO);
+  expect_chosen(symmetric, -1, 2, 0.0156862754f, 0);
+  expect_chosen(symmetric, -0.4f, 0.3f, 0.00313725485f, 0);
+  expect_chosen(symmetric, 0, 0, 0x1p-126f, 0);
+  const octet_scheme narrow =
+      make_scheme(OCTET_S8, OCTET_SYMMETRIC | OCTET_NARROW, OCTET_CHOOSE_TORCHAO);
+  expect_chosen(narrow, -1, 2, 0.0157480314f, 0);
+  expect_chosen(narrow, -0.4f, 0.3f, 0.00314960629f, 0);
+  expect_chosen(with_range(symmetric, -8, 7), -0.75f, 0.7f, 0.1f, 0);
+}
+
+TEST(ChooseTorchFloat, ZeroPointsAreFloats) {
+  const octet_scheme s = make_scheme(OCTET_U8, 0, OCTET_CHOOSE_TORCH_FLOAT);
+  const float min[] = {-2, 0, 0.1f}, max[] = {1, 0, 0.3f};
+  float scale[3], zero[3];
+  octet_error err = {};
+  ASSERT_EQ(octet_choose_qparams_f32(&s, min, max, 3, scale, zero, &err), OCTET_OK) << err.text;
+  EXPECT_EQ(bits(scale[0]), bits(0.0117647061f));
+  EXPECT_EQ(zero[0], 170);
+  EXPECT_EQ(scale[1], 1);
+  EXPECT_EQ(bits(zero[1]), bits(-0.0f));
+  EXPECT_EQ(bits(scale[2]), bits(7.84313772e-4f));
+  EXPECT_EQ(bits(zero[2]), bits(-127.499992f));
+  // Every other formula gives its integers.
+  ASSERT_EQ(octet_choose_qparams_f32(nullptr, min, max, 3, scale, zero, &err), OCTET_OK);
+  EXPECT_EQ(zero[0], 170);
+  EXPECT_EQ(zero[2], 0);
+  scale[0] = -7;
+  expect_refused(octet_choose_qparams_f32(&s, min, max, 3, scale, nullptr, &err), err,
+                 OCTET_ERR_ARGUMENT, {"zero_point is NULL"});
+  const octet_scheme symmetric = make_scheme(OCTET_U8, OCTET_SYMMETRIC, OCTET_CHOOSE_TORCH_FLOAT);
+  expect_refused(octet_choose_qparams_f32(&symmetric, min, max, 3, scale, zero, &err), err,
+                 OCTET_ERR_ARGUMENT, {"OCTET_SYMMETRIC"});
+  const float bad[] = {2, 0, kNan};
+  expect_refused(octet_choose_qparams_f32(&s, bad, max, 3, scale, zero, &err), err,
+                 OCTET_ERR_ARGUMENT, {"more than max[0]"});
+  EXPECT_EQ(scale[0], -7);
+}
+
 TEST(Choose, EveryFormulaStaysWithinItsIntegers) {
   std::mt19937 rng(3);
   for (int i = 0; i < 200000; ++i) {
-    octet_scheme s = make_scheme(rng() % 2 ? OCTET_U8 : OCTET_S8, 0, static_cast<int>(rng() % 5));
-    if (s.chooser == OCTET_CHOOSE_ONNX) s.type = OCTET_U8;
-    if (s.chooser != OCTET_CHOOSE_ONNX && rng() % 2) s.flags |= OCTET_SYMMETRIC;
-    if (s.chooser != OCTET_CHOOSE_ONNX && rng() % 2) s.flags |= OCTET_REDUCE_RANGE;
-    if (s.chooser % 4 && s.chooser != OCTET_CHOOSE_TORCH_OBSERVER && rng() % 2)
+    octet_scheme s = make_scheme(rng() % 2 ? OCTET_U8 : OCTET_S8, 0, static_cast<int>(rng() % 9));
+    const bool fixed = s.chooser == OCTET_CHOOSE_ONNX || s.chooser == OCTET_CHOOSE_XNNPACK;
+    if (fixed) s.type = s.chooser == OCTET_CHOOSE_ONNX ? OCTET_U8 : OCTET_S8;
+    if (!fixed && rng() % 2) s.flags |= OCTET_SYMMETRIC;
+    if (!fixed && rng() % 2) s.flags |= OCTET_REDUCE_RANGE;
+    if ((s.chooser == OCTET_CHOOSE_TORCH_NATIVE || s.chooser == OCTET_CHOOSE_TORCH_FBGEMM) &&
+        rng() % 2)
       s.flags |= OCTET_POW2;
     float a = from_bits(static_cast<uint32_t>(rng())), b = from_bits(static_cast<uint32_t>(rng()));
     if (!std::isfinite(a) || !std::isfinite(b)) continue;
@@ -274,24 +354,31 @@ const Refusal kRefusals[] = {
     {"PerSample", [](octet_scheme* s) { s->granularity = OCTET_PER_SAMPLE; }, OCTET_ERR_UNSUPPORTED,
      "granularity is 5"},
     {"Chooser", [](octet_scheme* s) { s->chooser = -1; }, OCTET_ERR_ARGUMENT, "chooser is -1"},
-    {"Tflite", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_TFLITE; }, OCTET_ERR_UNSUPPORTED,
-     "chooser is 5"},
-    {"Nvidia", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_NVIDIA; }, OCTET_ERR_UNSUPPORTED,
-     "chooser is 6"},
-    {"Xnnpack", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_XNNPACK; }, OCTET_ERR_UNSUPPORTED,
-     "chooser is 7"},
-    {"Torchao", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_TORCHAO; }, OCTET_ERR_UNSUPPORTED,
-     "chooser is 8"},
+    {"ChooserAbove", [](octet_scheme* s) { s->chooser = 10; }, OCTET_ERR_ARGUMENT, "_TORCH_FLOAT"},
     {"TorchFloat", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_TORCH_FLOAT; },
-     OCTET_ERR_UNSUPPORTED, "chooser is 9"},
+     OCTET_ERR_ARGUMENT, "octet_choose_qparams_f32"},
+    {"XnnpackUnsigned", [](octet_scheme* s) { s->chooser = OCTET_CHOOSE_XNNPACK; },
+     OCTET_ERR_ARGUMENT, "OCTET_CHOOSE_XNNPACK"},
+    {"NvidiaNoRoom",
+     [](octet_scheme* s) {
+       s->type = OCTET_S8;
+       s->chooser = OCTET_CHOOSE_NVIDIA;
+       s->qmin = -8;
+     },
+     OCTET_ERR_ARGUMENT, "divides amax"},
+    {"Pow2Tflite",
+     [](octet_scheme* s) {
+       s->flags = OCTET_POW2;
+       s->chooser = OCTET_CHOOSE_TFLITE;
+     },
+     OCTET_ERR_ARGUMENT, "OCTET_POW2"},
     {"Range", [](octet_scheme* s) { s->range = 17; }, OCTET_ERR_ARGUMENT, "range is 17"},
     {"Percentile", [](octet_scheme* s) { s->range = OCTET_RANGE_PERCENTILE; },
      OCTET_ERR_UNSUPPORTED, "range is 1"},
     {"L2", [](octet_scheme* s) { s->range = OCTET_RANGE_L2; }, OCTET_ERR_UNSUPPORTED, "range is 4"},
-    {"PercentileValue", [](octet_scheme* s) { s->percentile = 99.9f; }, OCTET_ERR_UNSUPPORTED,
-     "99.9"},
-    {"StartBin", [](octet_scheme* s) { s->start_bin = 128; }, OCTET_ERR_UNSUPPORTED, "128"},
-    {"Stride", [](octet_scheme* s) { s->stride = 2; }, OCTET_ERR_UNSUPPORTED, "stride"},
+    {"PercentileValue", [](octet_scheme* s) { s->percentile = 99.9f; }, OCTET_ERR_ARGUMENT, "99.9"},
+    {"StartBin", [](octet_scheme* s) { s->start_bin = 128; }, OCTET_ERR_ARGUMENT, "128"},
+    {"Stride", [](octet_scheme* s) { s->stride = 2; }, OCTET_ERR_ARGUMENT, "stride"},
     {"Reserved", [](octet_scheme* s) { s->reserved = 1; }, OCTET_ERR_ARGUMENT, "reserved is 1"},
     {"EpsNan", [](octet_scheme* s) { s->eps = kNan; }, OCTET_ERR_NOT_FINITE, "eps is nan"},
     {"EpsSmall", [](octet_scheme* s) { s->eps = 0x1p-61f; }, OCTET_ERR_ARGUMENT, "eps is"},

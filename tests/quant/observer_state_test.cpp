@@ -99,7 +99,9 @@ TEST_F(SavedObservers, LoadRefusesEveryFlipCutAndTail) {
   };
   sealed(8, {2}, OCTET_ERR_VERSION, "version 2");
   sealed(8, {0}, OCTET_ERR_CORRUPT, "version");
-  sealed(12, {1}, OCTET_ERR_CORRUPT, "kind");
+  sealed(12, {8}, OCTET_ERR_CORRUPT, "kind");
+  sealed(12, {OCTET_OBSERVE_CALLBACK}, OCTET_ERR_CORRUPT, "kind");
+  sealed(12, {OCTET_OBSERVE_MOVING}, OCTET_ERR_CORRUPT, "length");
   sealed(16, {1}, OCTET_ERR_CORRUPT, "length");
   sealed(24, {4}, OCTET_ERR_CORRUPT, "length");
   sealed(24, {3, 0, 0, 0, 0, 0, 0, 255}, OCTET_ERR_CORRUPT, "channels");
@@ -112,6 +114,76 @@ TEST_F(SavedObservers, LoadRefusesEveryFlipCutAndTail) {
   longer[16] = static_cast<unsigned char>(longer.size());
   reseal(&longer);
   EXPECT_EQ(load(longer, &err), OCTET_ERR_CORRUPT);
+}
+
+// Every kind that can be saved, with few bins.
+std::vector<octet_observer_desc> all_descs() {
+  static const float kScale[] = {0.5f, 2};
+  std::vector<octet_observer_desc> all;
+  for (int32_t kind = 0; kind <= OCTET_OBSERVE_NVIDIA_HISTOGRAM; ++kind) {
+    octet_observer_desc d = observer_desc(kind);
+    if (kind == OCTET_OBSERVE_CALLBACK) continue;
+    if (kind == OCTET_OBSERVE_FIXED) d.scale = kScale;
+    if (kind == OCTET_OBSERVE_HISTOGRAM || kind == OCTET_OBSERVE_TORCH_HISTOGRAM ||
+        kind == OCTET_OBSERVE_NVIDIA_HISTOGRAM)
+      d.bins = 8;
+    if (kind == OCTET_OBSERVE_MOVING) d.momentum = 0.25f;
+    if (kind == OCTET_OBSERVE_NVIDIA_HISTOGRAM) d.flags = OCTET_SKIP_ZEROS;
+    all.push_back(d);
+    d.channels = 2;
+    d.axis = -1;
+    if (kind != OCTET_OBSERVE_TORCH_HISTOGRAM && kind != OCTET_OBSERVE_NVIDIA_HISTOGRAM)
+      all.push_back(d);
+  }
+  return all;
+}
+
+TEST_F(SavedObservers, EveryKindContinuesAndRefusesDamage) {
+  const float first[] = {1, -2, kNan, 0, 3, 0.1f}, second[] = {9, -2, 5, 0, -7, 0.1f};
+  for (const octet_observer_desc& d : all_descs()) {
+    SCOPED_TRACE("kind " + std::to_string(d.kind) + " channels " + std::to_string(d.channels));
+    Observer whole(c, d);
+    const Observer unfed(c, d);
+    whole.feed(octet_mat(OCTET_F32, first, 3, 2));
+    octet_error err = {};
+    for (const auto& bytes : {whole.save(), unfed.save()}) {
+      octet_observer* raw = nullptr;
+      ASSERT_EQ(octet_observer_load(c, bytes.data(), bytes.size(), &raw, &err), OCTET_OK)
+          << err.text;
+      Observer loaded(raw);
+      EXPECT_EQ(loaded.save(), bytes);
+    }
+    const auto good = whole.save();
+    octet_observer* raw = nullptr;
+    ASSERT_EQ(octet_observer_load(c, good.data(), good.size(), &raw, &err), OCTET_OK);
+    Observer loaded(raw);
+    loaded.feed(octet_mat(OCTET_F32, second, 3, 2));
+    whole.feed(octet_mat(OCTET_F32, second, 3, 2));
+    EXPECT_EQ(loaded.save(), whole.save());
+    // Any other bytes with a right checksum are refused, or are a state that can be used.
+    for (int i = 0; i < 3000; ++i) {
+      auto bad = good;
+      bad[8 + rng() % (bad.size() - 8)] = static_cast<unsigned char>(rng());
+      if (i % 2) bad[48 + rng() % (bad.size() - 48)] ^= static_cast<unsigned char>(1 << rng() % 8);
+      if (i % 50 == 0) bad.resize(rng() % bad.size() + 1);
+      if (bad.size() >= 40) reseal(&bad);
+      raw = nullptr;
+      if (octet_observer_load(c, bad.data(), bad.size(), &raw, &err) != OCTET_OK) {
+        EXPECT_EQ(raw, nullptr);
+        continue;
+      }
+      Observer strange(raw);
+      const octet_tensor t = octet_mat(OCTET_F32, second, 3, 2);
+      octet_observer_feed(strange, &t, nullptr, nullptr);
+      float min[2], max[2];
+      for (int32_t range = 0; range <= OCTET_RANGE_L2; ++range) {
+        octet_scheme s = range_scheme(range);
+        if (range == OCTET_RANGE_ENTROPY || range == OCTET_RANGE_MSE) s.start_bin = 1;
+        octet_observer_range(strange, &s, min, max, d.channels ? 2 : 1, nullptr);
+        octet_observer_range(strange, &s, min, max, 1, nullptr);
+      }
+    }
+  }
 }
 
 TEST_F(SavedObservers, SaveNeedsRoom) {

@@ -242,27 +242,50 @@ TEST_F(Observers, RefuseWhatTheyCannotAnswer) {
                  {"struct_size is 8"});
 }
 
-TEST_F(Observers, OnlyMinMaxForNow) {
+TEST_F(Observers, DescsThatAreRefused) {
   octet_error err = {};
-  const auto refused = [&](auto spoil, octet_status status, const char* word) {
-    octet_observer_desc d = {};
-    d.struct_size = sizeof d;
+  const float one = 1, bad = -1;
+  const int32_t zero = 0;
+  const auto refused = [&](int32_t kind, auto spoil, octet_status status, const char* word) {
+    octet_observer_desc d = observer_desc(kind);
     spoil(&d);
     octet_observer* o = reinterpret_cast<octet_observer*>(&err);
     expect_refused(octet_observer_create(c, &d, &o, &err), err, status, {word});
     EXPECT_EQ(o, reinterpret_cast<octet_observer*>(&err));
   };
-  for (int32_t kind = OCTET_OBSERVE_MOVING; kind <= OCTET_OBSERVE_NVIDIA_HISTOGRAM; ++kind)
-    refused([=](octet_observer_desc* d) { d->kind = kind; }, OCTET_ERR_UNSUPPORTED, "kind");
-  refused([](octet_observer_desc* d) { d->kind = 8; }, OCTET_ERR_ARGUMENT, "kind is 8");
-  refused([](octet_observer_desc* d) { d->flags = 1; }, OCTET_ERR_ARGUMENT, "flags");
-  refused([](octet_observer_desc* d) { d->struct_size = 4; }, OCTET_ERR_ARGUMENT,
-          "struct_size is 4");
-  refused([](octet_observer_desc* d) { d->axis = 6; }, OCTET_ERR_ARGUMENT, "axis is 6");
-  refused([](octet_observer_desc* d) { d->channels = SIZE_MAX; }, OCTET_ERR_ARGUMENT, "channels");
-  refused([](octet_observer_desc* d) { d->momentum = 0.5f; }, OCTET_ERR_UNSUPPORTED, "momentum");
-  refused([](octet_observer_desc* d) { d->bins = 2048; }, OCTET_ERR_UNSUPPORTED, "bins");
-  refused([](octet_observer_desc* d) { d->group = 32; }, OCTET_ERR_UNSUPPORTED, "group");
+  using D = octet_observer_desc;
+  const octet_status wrong = OCTET_ERR_ARGUMENT;
+  refused(8, [](D*) {}, wrong, "kind is 8");
+  refused(-1, [](D*) {}, wrong, "_NVIDIA_HISTOGRAM");
+  refused(0, [](D* d) { d->flags = OCTET_SKIP_ZEROS; }, wrong, "none for this kind");
+  refused(OCTET_OBSERVE_HISTOGRAM, [](D* d) { d->flags = OCTET_NUMPY_EDGES; }, wrong, "flags");
+  refused(OCTET_OBSERVE_NVIDIA_HISTOGRAM, [](D* d) { d->flags = 4; }, wrong, "OCTET_NUMPY_EDGES");
+  refused(0, [](D* d) { d->struct_size = 4; }, wrong, "struct_size is 4");
+  refused(0, [](D* d) { d->axis = 6; }, wrong, "axis is 6");
+  refused(0, [](D* d) { d->channels = SIZE_MAX; }, wrong, "channels");
+  refused(0, [](D* d) { d->group = 32; }, OCTET_ERR_UNSUPPORTED, "group is 32");
+  refused(0, [](D* d) { d->momentum = 0.5f; }, wrong, "momentum");
+  refused(OCTET_OBSERVE_MOVING, [](D* d) { d->momentum = 1.5f; }, wrong, "momentum is 1.5");
+  refused(OCTET_OBSERVE_MOVING, [](D* d) { d->momentum = kNan; }, wrong, "momentum is nan");
+  refused(OCTET_OBSERVE_MOVING, [](D* d) { d->bins = 8; }, wrong, "bins");
+  refused(OCTET_OBSERVE_HISTOGRAM, [](D* d) { d->bins = 7; }, wrong, "bins is 7");
+  refused(OCTET_OBSERVE_HISTOGRAM, [](D* d) { d->bins = -2; }, wrong, "even");
+  refused(OCTET_OBSERVE_TORCH_HISTOGRAM, [](D* d) { d->bins = 1; }, wrong, "bins is 1");
+  refused(OCTET_OBSERVE_TORCH_HISTOGRAM, [](D* d) { d->bins = 2 << 20; }, wrong, "2^20");
+  refused(OCTET_OBSERVE_TORCH_HISTOGRAM, [](D* d) { d->channels = 3; }, wrong, "per tensor");
+  refused(OCTET_OBSERVE_TORCH_HISTOGRAM, [](D* d) { d->max_bins = 3; }, wrong, "max_bins");
+  refused(OCTET_OBSERVE_NVIDIA_HISTOGRAM, [](D* d) { d->channels = 3; }, wrong, "per tensor");
+  refused(OCTET_OBSERVE_NVIDIA_HISTOGRAM, [](D* d) { d->max_bins = 2047; }, wrong, "2047");
+  refused(OCTET_OBSERVE_HISTOGRAM, [](D* d) { d->channels = size_t{1} << 30; }, wrong, "2^40 bins");
+  refused(OCTET_OBSERVE_FIXED, [](D*) {}, wrong, "scale is NULL");
+  refused(OCTET_OBSERVE_FIXED, [&](D* d) { d->scale = &bad; }, wrong, "scale");
+  refused(0, [&](D* d) { d->scale = &one; }, wrong, "scale is set");
+  refused(0, [&](D* d) { d->zero_point = &zero; }, wrong, "zero_point is set");
+  refused(0, [&](D* d) { d->user = &err; }, wrong, "user is set");
+  refused(OCTET_OBSERVE_CALLBACK, [](D*) {}, wrong, "feed is NULL");
+  refused(
+      OCTET_OBSERVE_CALLBACK, [](D* d) { d->feed = [](void*, const octet_tensor*) { return 0; }; },
+      wrong, "range is NULL");
 }
 
 // ---- memory ----

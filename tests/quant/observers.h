@@ -7,8 +7,33 @@
 
 namespace octet_test {
 
+inline octet_observer_desc observer_desc(int32_t kind, size_t channels = 0, int32_t axis = 0) {
+  octet_observer_desc d = {};
+  d.struct_size = sizeof d;
+  d.kind = kind;
+  d.channels = channels;
+  d.axis = axis;
+  return d;
+}
+
+inline octet_scheme range_scheme(int32_t range, octet_type type = OCTET_S8,
+                                 uint32_t flags = OCTET_SYMMETRIC) {
+  octet_scheme s = make_scheme(type, flags);
+  s.range = range;
+  return s;
+}
+
 class Observer {
  public:
+  struct Interval {
+    float min, max;
+    bool operator==(const Interval&) const = default;
+  };
+
+  Observer(const octet_context* c, const octet_observer_desc& d) {
+    octet_error err = {};
+    EXPECT_EQ(octet_observer_create(c, &d, &o_, &err), OCTET_OK) << err.text;
+  }
   Observer(const octet_context* c, size_t channels = 0, int32_t axis = 0) {
     octet_observer_desc d = {};
     d.struct_size = sizeof d;
@@ -32,6 +57,16 @@ class Observer {
     s.struct_size = sizeof s;
     EXPECT_EQ(octet_observer_stats(o_, &s, nullptr), OCTET_OK);
     return s;
+  }
+  Interval range(const octet_scheme& s) const {
+    Interval r = {kNan, kNan};
+    octet_error err = {};
+    EXPECT_EQ(octet_observer_range(o_, &s, &r.min, &r.max, 1, &err), OCTET_OK) << err.text;
+    return r;
+  }
+  float amax(const octet_scheme& s) const {
+    const Interval r = range(s);
+    return std::fmax(-r.min, r.max);
   }
   std::vector<unsigned char> save() const {
     size_t need = 0;

@@ -340,7 +340,7 @@ TEST_F(Step, Refusals) {
           {"count is 1", "dims[0] = 2"});
   refused([](State* s, F*) { s->scheme = per_channel(s->scheme, 1); }, OCTET_ERR_ARGUMENT,
           {"axis is 1"});
-  refused([](State* s, F*) { s->scheme.chooser = OCTET_CHOOSE_TFLITE; }, OCTET_ERR_UNSUPPORTED,
+  refused([](State* s, F*) { s->scheme.chooser = OCTET_CHOOSE_TORCH_FLOAT; }, OCTET_ERR_ARGUMENT,
           {"chooser"});
   // The largest range there is, and one that only ONNX's formula takes below the domain.
   refused([](State* s, F*) { s->run_min[0] = -3e38f, s->run_max[0] = 3e38f; }, OCTET_ERR_ARGUMENT,

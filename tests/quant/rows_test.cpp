@@ -253,6 +253,49 @@ void rowsum_row_test(const Row& row, std::mt19937& rng) {
     }
 }
 
+// A histogram for which x has a bin if it is finite, of either form.
+octet::Bins some_bins(std::mt19937& rng, int variant) {
+  octet::Bins b = {};
+  b.bins = 2 << rng() % 12;
+  b.form = variant % 2 ? octet::kBinsLinear : octet::kBinsPow2;
+  b.count = static_cast<float>(b.bins);
+  const int largest = 129 - std::ilogb(b.count);  // its bins hold every float
+  b.scale = std::ldexp(1.0f, -(variant % 3 ? largest : static_cast<int>(rng() % 40) - 20));
+  b.first = static_cast<float>(static_cast<int>(rng() % 200) - 100) * 0.37f;
+  b.last = b.first + static_cast<float>(1 + rng() % 100) * (variant % 3 ? 0.81f : 1e-6f);
+  if (!(b.last > b.first)) b.last = b.first + 1;
+  b.absolute = variant / 2 % 2;
+  b.skip_zeros = variant / 4 % 2;
+  return b;
+}
+
+void bins_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(kRoom), gy(kRoom), gz(kRoom);
+  for (size_t n : lengths())
+    for (int variant = 0; variant < 12; ++variant) {
+      const octet::Bins b = some_bins(rng, variant);
+      const float bound = b.count / 2 / b.scale;
+      float* const x = place<float>(gx, n, variant);
+      for (size_t i = 0; i < n; ++i) {
+        x[i] = hostile_float(rng, 0.25f);
+        if (rng() % 8 == 0) x[i] = rng() % 2 ? b.first : b.last;
+        if (b.form == octet::kBinsPow2 && !(x[i] < bound && x[i] >= -bound) && x[i] - x[i] == 0)
+          x[i] = rng() % 2 ? -bound : std::nextafter(bound, 0.0f);
+      }
+      gy.fill(0x5A);
+      gz.fill(0x5A);
+      as<octet::BinsFn>(scalar)(x, n, &b, place<int32_t>(gy, n, variant));
+      as<octet::BinsFn> (&row)(x, n, &b, place<int32_t>(gz, n, variant));
+      ASSERT_EQ(memcmp(gy.data(), gz.data(), gy.size()), 0) << n << " variant " << variant;
+      const int32_t* const index = place<int32_t>(gy, n, variant);
+      for (size_t i = 0; i < n; ++i) {
+        ASSERT_GE(index[i], 0);
+        ASSERT_LE(index[i], b.bins + 1) << x[i];
+      }
+    }
+}
+
 // Windows of up to three dims inside an image whose last byte ends at a protected page.
 void pool_row_test(const Row& row, std::mt19937& rng) {
   const Row* const scalar = scalar_of(row);
@@ -309,6 +352,8 @@ TEST_P(Rows, EqualTheScalarRow) {
       return minmax_row_test(row, rng);
     case kMinMaxCols:
       return minmaxcols_row_test(row, rng);
+    case kBins:
+      return bins_row_test(row, rng);
     case kRowSum:
       return rowsum_row_test(row, rng);
     case kPoolMax:
@@ -356,6 +401,44 @@ TEST(ScalarRows, SayWhatTheFormulasSay) {
       ASSERT_EQ(got, static_cast<int>(q)) << x << " / " << scale << " + " << zero;
     }
   }
+}
+
+TEST(ScalarRows, BinsAreFloorsAndPartsOfARange) {
+  Row wanted = {};
+  wanted.family = kBins;
+  wanted.in = OCTET_F32;
+  wanted.out = OCTET_S32;
+  const auto bin = [&](const octet::Bins& b, float x) {
+    int32_t i = -1;
+    as<octet::BinsFn>(scalar_of(wanted))(&x, 1, &b, &i);
+    return i;
+  };
+  octet::Bins pow2 = {};
+  pow2.bins = 8;
+  pow2.scale = 2;  // bins of 0.5 from -2 on
+  const float kX[] = {-2, -1.6f, -0.5f, -0.4f, -1e-45f, 1e-45f, 0.49f, 0.5f, 1.99f};
+  const int32_t kWant[] = {0, 0, 3, 3, 3, 4, 4, 5, 7};
+  for (size_t i = 0; i < std::size(kX); ++i) EXPECT_EQ(bin(pow2, kX[i]), kWant[i]) << kX[i];
+  EXPECT_EQ(bin(pow2, -0.0f), 8);
+  EXPECT_EQ(bin(pow2, octet_test::kNan), 9);
+  EXPECT_EQ(bin(pow2, -octet_test::kInf), 9);
+  pow2.scale = 0x1p-126f;  // the product is too small for a float
+  EXPECT_EQ(bin(pow2, -1e-45f), 3);
+  octet::Bins linear = {};
+  linear.form = octet::kBinsLinear;
+  linear.bins = 8;
+  linear.count = 8;
+  linear.first = -1;
+  linear.last = 3;
+  EXPECT_EQ(bin(linear, -1), 0);
+  EXPECT_EQ(bin(linear, 0), 2);
+  EXPECT_EQ(bin(linear, 2.9f), 7);
+  EXPECT_EQ(bin(linear, 3), 7);
+  EXPECT_EQ(bin(linear, 3.1f), 9);
+  EXPECT_EQ(bin(linear, octet_test::kNan), 9);
+  linear.absolute = linear.skip_zeros = 1;
+  EXPECT_EQ(bin(linear, -1), 4);
+  EXPECT_EQ(bin(linear, 0), 8);
 }
 
 // The order that tiles without a byte product read: k0 k2 k1 k3 of each four.
