@@ -29,6 +29,7 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"minmaxcols", kMinMaxCols},
                                                      {"rowsum", kRowSum},
                                                      {"fixed", kFixed},
+                                                     {"lut", kLut},
                                                      {"poolmax", kPoolMax},
                                                      {"poolavg", kPoolAvg},
                                                      {"poolavgint", kPoolAvgInt}};
