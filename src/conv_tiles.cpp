@@ -176,9 +176,8 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
             int64_t at) {
   const Linear& l = j.v.linear;
   const Gather g(j, unit);
-  const ConvForm& f = j.v.form();
-  const int64_t k = f.packed_k(j.phase, unit);
-  const uint32_t real = static_cast<uint32_t>(f.runs(j.phase) * g.run);
+  const int64_t k = j.runs * g.padded;
+  const uint32_t real = static_cast<uint32_t>(j.runs * g.run);
   const bool wide = l.form == OCTET_S16, flips = !j.operands && l.shift;
   Pixel p(j, first);
   Run run = {};
@@ -242,6 +241,13 @@ int64_t columns_beyond(const ConvForm& f, bool ragged) {
   return ragged ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
 }
 
+// They belong to the image where its next row follows: all but the last one's.
+bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
+  const Slide &h = j.slides[1], &w = j.slides[2];
+  if (iw + w.taps + beyond <= w.in) return true;
+  return j.in.d[1] == w.in * j.in.d[2] && ih + (h.taps - 1) * h.step < h.in - 1;
+}
+
 ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
   return td * j.slides[0].step * j.in.d[0] + th * j.slides[1].step * j.in.d[1] +
          tw * j.slides[2].step * j.in.d[2];
@@ -270,7 +276,7 @@ bool locate_inside(const Pixels& b, const Pixel& p, Spot* spot) {
   const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride,
                 iw = w.first + p.q[2] * w.stride, last = iw + (spot->m - 1) * w.stride;
   if (!holds(d, id) || !holds(h, ih) || !holds(w, iw) || !holds(w, last)) return false;
-  if (b.beyond && last + w.taps + b.beyond > w.in) return false;
+  if (b.beyond && !reads_beyond(j, last, ih, b.beyond)) return false;
   spot->a = j.image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] + iw * j.in.d[2];
   spot->rows = b.common;
   spot->taps = b.common_taps;
@@ -294,7 +300,7 @@ bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
     ih[i] = h.first + p.q[1] * h.stride;
     iw[i] = w.first + p.q[2] * w.stride;
     base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
-    const bool in_w = holds(w, iw[i]) && (!beyond || iw[i] + w.taps + beyond <= w.in);
+    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
     merged &= in_w;
     inside &= in_w && holds(h, ih[i]) && holds(d, id[i]);
   }
@@ -387,7 +393,7 @@ struct Unit {
     const int64_t panels = u * f.unit_panels, slot = panels * 16;
     first_out = f.first_out(u);
     w.n = f.unit_out(u);
-    w.k = f.packed_k(j.phase, u);
+    w.k = j.runs * f.padded_run(u);
     w.panels += panels * w.panel_stride;
     // Where the phase begins in a panel depends on the unit's channels.
     if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
