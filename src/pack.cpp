@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pack.h"
 
+#include "quant/rounding.h"
 #include "src/blob.h"
 
 namespace octet {
@@ -24,6 +25,21 @@ WeightsView WeightsSource::shape_view() const {
       c.formula == OCTET_CHOOSE_OCTET || c.formula == OCTET_CHOOSE_TORCH_OBSERVER;
   v.has_zero = !c.symmetric || !keeps_symmetry || c.symmetric_zero != offset();
   return v;
+}
+
+void WeightsSource::search_range(int64_t first_n, int64_t rows, int64_t first_k, int64_t columns,
+                                 Range* r) const {
+  if (!scheme.least_error || !(r->min <= r->max) || r->nan_count || r->inf_count) return;
+  const int64_t* strides = source.strides;
+  const float* x =
+      reinterpret_cast<const float*>(source.data) + first_n * strides[0] + first_k * strides[1];
+  least_error_range(scheme.chooser, scheme.divide, {x, rows, columns, strides[0], strides[1]},
+                    &r->min, &r->max);
+}
+
+bool WeightsSource::range_in_domain(const Range& r, float scale) const {
+  if (!scheme.least_error || !(r.min <= r.max)) return scale_in_domain(scale);
+  return searched_scales_in_domain(scheme.chooser, r.min, r.max);
 }
 
 octet_status check_finite_bias(octet_error* err, const char* name, const View& bias) {
@@ -198,7 +214,7 @@ struct Packer {
     if (r.nan_count || r.inf_count) return false;
     const bool empty = r.min > r.max;  // K = 0
     choose(s.scheme.chooser, empty ? 0 : r.min, empty ? 0 : r.max, out_scale, out_zero);
-    return scale_in_domain(*out_scale);
+    return s.range_in_domain(r, *out_scale);
   }
 
   void pack_channel(int64_t n) {
@@ -211,7 +227,9 @@ struct Packer {
       channel_scale = s.q->scale[at];
       channel_zero = s.q->zero_point ? s.q->zero_point[at] : 0;
     } else if (s.per_channel) {
-      choose_channel(range(n), &channel_scale, &channel_zero);
+      Range r = range(n);
+      s.search_range(n, 1, 0, s.k, &r);
+      choose_channel(r, &channel_scale, &channel_zero);
     } else {
       channel_scale = tensor_scale;
       channel_zero = tensor_zero;
@@ -314,6 +332,7 @@ struct Packer {
       if (r.min < all.min) all.min = r.min;
       if (r.max > all.max) all.max = r.max;
     }
+    s.search_range(0, s.n, 0, s.k, &all);
     if (!choose_channel(all, &tensor_scale, &tensor_zero))
       return fail(err, OCTET_ERR_ARGUMENT,
                   "octet_weights_desc.source needs a scale above 2^60; scale the weights down.");

@@ -27,6 +27,12 @@ struct WeightsSource {
   // its zero point as z - 128, an S4 one as w + 8 and z + 8: the same real numbers.
   WeightsForm form() const { return {weight_type(), group}; }
   int32_t offset() const { return form().offset(); }
+  // OCTET_RANGE_MSE: the range r of `rows` channels from n and `columns` of K from k on becomes
+  // that of least squared error; else it stays.
+  void search_range(int64_t first_n, int64_t rows, int64_t first_k, int64_t columns,
+                    Range* r) const;
+  // Whether the scale of r, and each that search_range may lead to, is in the domain of scales.
+  bool range_in_domain(const Range& r, float scale) const;
   BlobLayout layout() const { return blob_layout(n, k, form()); }
 
   // The shape with nothing behind it, for planning.

@@ -43,6 +43,7 @@ class GroupPacker {
     if (!one_scale()) return OCTET_OK;
     Range all = kEmptyRange;
     for (int64_t n = 0; n < s_.n; ++n) join(range(n, 0, s_.k), &all);
+    s_.search_range(0, s_.n, 0, s_.k, &all);
     if (choose_from(all, &tensor_)) return OCTET_OK;
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_weights_desc.source needs a scale above 2^60; scale the weights down.");
@@ -85,13 +86,16 @@ class GroupPacker {
     if (r.nan_count || r.inf_count) return false;
     const bool none = is_empty(r);  // K = 0
     choose(s_.scheme.chooser, none ? 0 : r.min, none ? 0 : r.max, &q->scale, &q->zero);
-    return scale_in_domain(q->scale);
+    return s_.range_in_domain(r, q->scale);
   }
 
   ScaleZero qparams(int64_t n, int64_t g) const {
     if (s_.source.type == OCTET_F32) {
       ScaleZero q = tensor_;
-      if (!one_scale()) choose_from(range(n, g * group_, group_), &q);
+      if (one_scale()) return q;
+      Range r = range(n, g * group_, group_);
+      s_.search_range(n, 1, g * group_, group_, &r);
+      choose_from(r, &q);
       return q;
     }
     const int64_t at = form_.group ? n * groups_ + g : s_.per_channel ? n : 0;
