@@ -89,10 +89,10 @@ struct Finish {
 // One batch-reduce tile: C[m,n] = finish(init + sum over taps t of A_t[m,kc] * B_t[kc,n]).
 // GEMM is one tap with a stride; a convolution is kh*kw taps with an offset for each row.
 struct Tile {
-  const void* a;        // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3
-                        // of each 4 k
-  const int32_t* rows;  // indexed rows: [taps][mr] byte offsets from a; a row >= m repeats a valid
-                        // one. Strided rows: null
+  const void* a;  // bytes (u8 or s8) or, for rows of act S16, int16 in the order k0 k2 k1 k3
+                  // of each 4 k
+  const ptrdiff_t* rows;  // indexed rows: [taps][mr] byte offsets from a; a row >= m repeats a
+                          // valid one. Strided rows: null
   ptrdiff_t lda;  // strided rows: row i of tap t is at a + tap[t] + i * lda (bytes); m must be mr
   const ptrdiff_t* tap;  // strided rows: [taps] byte offsets
   int32_t taps, kc;  // kc: elements of K in each tap. A is read for exactly kc elements (S16: for
@@ -141,12 +141,12 @@ typedef void BlockFn(const Block*);
 // point)). So short a block keeps both within int16. The finish is that of a scale per row, in this
 // order: f = f * s + fbias[j]; q8: f = f * inv_out.
 struct GroupTile {
-  const void* a;        // as in Tile; no tail: K is a multiple of 4, and of 8 with weight U4
-  const int32_t* rows;  // [mr] byte offsets from a; a row >= m repeats a valid one
-  int32_t kc, group;    // K, a multiple of group
-  const int8_t* b;      // panels of records, one for each group: its k as in Tile, then 64 bytes of
-                        // column pairs [16][2] int16 for each block, then its 16 scales
-  ptrdiff_t panel;      // bytes from a 16-column panel to the next; all nr/16 panels exist
+  const void* a;          // as in Tile; no tail: K is a multiple of 4, and of 8 with weight U4
+  const ptrdiff_t* rows;  // [mr] byte offsets from a; a row >= m repeats a valid one
+  int32_t kc, group;      // K, a multiple of group
+  const int8_t* b;  // panels of records, one for each group: its k as in Tile, then 64 bytes of
+                    // column pairs [16][2] int16 for each block, then its 16 scales
+  ptrdiff_t panel;  // bytes from a 16-column panel to the next; all nr/16 panels exist
   const int32_t* pairs;  // [K/group * blocks][pitch] row pairs, the first of a pair in the low
                          // half; those of rows row0 to row0 + mr are read
   ptrdiff_t pitch;

@@ -36,15 +36,17 @@ namespace {
 
 // The squared error of rounding all of w.
 double squared_error(const Rounder& r, const Reals& w) {
-  const auto square = [&](float x) {
-    const double d = double{r.dequantize(r.quantize(x))} - double{x};
-    return d * d;
-  };
-  if (w.rows == 1 && w.stride == 1)
-    return ordered_sum(w.columns, [&](int64_t k) { return square(w.x[k]); });
   OrderedSum sum;
-  for (int64_t n = 0; n < w.rows; ++n)
-    for (int64_t k = 0; k < w.columns; ++k) sum.add(square(w.at(n, k)));
+  float buffer[kRealsBlock];
+  for (int64_t n = w.first_row; n < w.first_row + w.rows; ++n)
+    for (int64_t k = 0; k < w.columns; k += kRealsBlock) {
+      const int64_t count = w.columns - k < kRealsBlock ? w.columns - k : kRealsBlock;
+      const float* x = w.read(w.self, n, w.first_column + k, count, buffer);
+      sum.add(count, [&](int64_t i) {
+        const double d = double{r.dequantize(r.quantize(x[i]))} - double{x[i]};
+        return d * d;
+      });
+    }
   return sum.total();
 }
 
@@ -124,8 +126,12 @@ bool group_rounder(const GptqRow& row, int64_t k0, Rounder* out) {
     max = x > max ? x : max;
   }
   const Chooser& c = *row.chooser;
-  if (row.mse)
-    least_error_range(c, row.divide, {row.scratch, 1, row.group, row.group, 1}, &min, &max);
+  if (row.mse) {
+    const auto read = [](const void* self, int64_t, int64_t column, int64_t, float*) {
+      return static_cast<const float*>(self) + column;
+    };
+    least_error_range(c, row.divide, {read, row.scratch, 0, 1, 0, row.group}, &min, &max);
+  }
   float scale;
   int32_t zero;
   choose(c, min, max, &scale, &zero);

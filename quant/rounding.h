@@ -40,13 +40,15 @@ struct Rounder {
   float dequantize(int32_t q) const { return scale * static_cast<float>(q - zero); }
 };
 
-// Finite weights that share a scale: rows after rows.
+// Finite weights that share a scale, read in blocks of one row.
+constexpr int64_t kRealsBlock = 512;
 struct Reals {
-  const float* x;
-  int64_t rows, columns;
-  int64_t row_stride, stride;  // elements
-
-  float at(int64_t row, int64_t column) const { return x[row * row_stride + column * stride]; }
+  // `count` weights, at most kRealsBlock, of a row from `column` on: in place or in buffer.
+  typedef const float* Read(const void* self, int64_t row, int64_t column, int64_t count,
+                            float* buffer);
+  Read* read;
+  const void* self;
+  int64_t first_row, rows, first_column, columns;
 };
 
 // OCTET_RANGE_MSE on weights: their range is cut to +-fl(absmax * i / 128), i = 128 down to 32, and

@@ -18,28 +18,23 @@ inline double add_lanes(double* lane) {
   return lane[0];
 }
 
-// The sum of term(i) for i < n.
-template <class Term>
-double ordered_sum(int64_t n, Term term) {
-  double total = 0;
-  for (int64_t chunk = 0; chunk < n; chunk += kSumChunk) {
-    const int64_t end = n - chunk < kSumChunk ? n : chunk + kSumChunk;
-    double lane[kSumLanes] = {};
-    int64_t i = chunk;
-    for (; i + kSumLanes <= end; i += kSumLanes)
-      for (int l = 0; l < kSumLanes; ++l) lane[l] += term(i + l);
-    for (int l = 0; i < end; ++i, ++l) lane[l] += term(i);
-    total += add_lanes(lane);
-  }
-  return total;
-}
-
-// The same, term after term.
+// Terms are added one behind another.
 class OrderedSum {
  public:
-  void add(double term) {
-    lane_[at_ % kSumLanes] += term;
-    if (++at_ == kSumChunk) flush();
+  // term(i) for i < n.
+  template <class Term>
+  void add(int64_t n, Term term) {
+    int64_t i = 0;
+    while (i < n) {
+      if (at_ % kSumLanes == 0 && n - i >= kSumLanes) {
+        for (int l = 0; l < kSumLanes; ++l) lane_[l] += term(i + l);
+        i += kSumLanes;
+        at_ += kSumLanes;
+      } else {
+        lane_[at_++ % kSumLanes] += term(i++);
+      }
+      if (at_ == kSumChunk) flush();
+    }
   }
   double total() {
     if (at_) flush();

@@ -12,11 +12,12 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed weights are rea
 constexpr char kBlobMagic[8] = {'O', 'C', 'T', 'E', 'T', 'W', '8', '\n'};
 constexpr uint16_t kBlobMajor = 1;
 enum {
-  kBlobLayoutC16K4 = 1,   // bytes: panels of [k/4][16][4], side arrays
-  kBlobLayoutC16K8 = 2,   // 4 bits: panels of [k/8][16][4 bytes], side arrays
-  kBlobLayoutGroups = 3,  // panels of records, one for each group of K, bias
+  kBlobLayoutC16K4 = 1,      // bytes: panels of [k/4][16][4], side arrays
+  kBlobLayoutC16K8 = 2,      // 4 bits: panels of [k/8][16][4 bytes], side arrays
+  kBlobLayoutGroups = 3,     // panels of records, one for each group of K, bias
+  kBlobLayoutDepthwise = 4,  // bytes: panels of [taps/4][16][4], side arrays
 };
-enum { kBlobMatrix = 1 };
+enum { kBlobMatrix = 1, kBlobConv = 2 };
 enum { kBlobHasZero = 1 };
 
 struct BlobHeader {
@@ -37,6 +38,17 @@ struct BlobHeader {
   uint32_t group;  // kBlobLayoutGroups: elements of K; else 0
 };
 static_assert(offsetof(BlobHeader, panel_stride) == 64 && sizeof(BlobHeader) == 128);
+
+// kBlobConv: n is O, k that of one output channel, without padding. Values as in octet_geometry.
+struct ConvHeader {
+  BlobHeader blob;
+  uint32_t rank, kernel[3], groups;
+  uint32_t flags;                   // kBlobTransposed
+  uint32_t stride[3], dilation[3];  // transposed; else 0
+  uint32_t reserved[4];             // 0
+};
+static_assert(sizeof(ConvHeader) == 192);
+enum { kBlobTransposed = 1 };
 
 WeightsView view_blob(const void* blob);
 // Computes both checksums of a blob whose header and payload are complete.

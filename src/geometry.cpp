@@ -38,11 +38,13 @@ void Axis::interior(int64_t* begin, int64_t* end) const {
   *end = max64(*begin, min64(out, room / stride + 1));
 }
 
-octet_status read_geometry(octet_error* err, const octet_geometry* g, const int32_t* kernel,
-                           octet_geometry* given, Axis axes[kMaxSpatial]) {
+octet_status read_geometry(octet_error* err, const octet_geometry* g, uint32_t flags,
+                           const int32_t* kernel, octet_geometry* given, Axis axes[kMaxSpatial]) {
   if (!g) return fail(err, OCTET_ERR_ARGUMENT, "g is NULL; pass an octet_geometry.");
   OCTET_TRY(read_struct(err, "octet_geometry", g, sizeof *given, given));
-  if (given->flags) return fail_flags(err, "octet_geometry.flags", given->flags, "none");
+  if (given->flags & ~flags)
+    return fail_flags(err, "octet_geometry.flags", given->flags & ~flags,
+                      flags ? "OCTET_TRANSPOSED" : "none");
   if (given->reserved)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_geometry.reserved is %d; it must be 0.",
                 given->reserved);
@@ -66,10 +68,17 @@ octet_status read_geometry(octet_error* err, const octet_geometry* g, const int3
     OCTET_TRY(check_field(err, "octet_geometry.dilation", i, given->dilation[i], 1));
     OCTET_TRY(check_field(err, "octet_geometry.pad_lo", i, given->pad_lo[i], 0));
     OCTET_TRY(check_field(err, "octet_geometry.pad_hi", i, given->pad_hi[i], 0));
-    if (given->out_pad[i])
+    if (given->out_pad[i] && !(given->flags & OCTET_TRANSPOSED))
       return fail(err, OCTET_ERR_ARGUMENT,
                   "octet_geometry.out_pad[%d] is %d; only transposed convolution has it.", i,
                   given->out_pad[i]);
+    const int32_t step =
+        given->stride[i] > given->dilation[i] ? given->stride[i] : given->dilation[i];
+    if (given->out_pad[i] < 0 || given->out_pad[i] >= step)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "octet_geometry.out_pad[%d] is %d; it must be 0 or more and below the larger of "
+                  "stride and dilation, %d.",
+                  i, given->out_pad[i], step);
     Axis& a = axes[kMaxSpatial - rank + i];
     a.kernel = kernel[i];
     a.stride = given->stride[i];

@@ -28,10 +28,10 @@ struct Axis {
   void interior(int64_t* begin, int64_t* end) const;
 };
 
-// Checks everything about g that does not depend on the image. name: "octet_geometry". kernel: the
-// kernel's size along each of g->rank dims. On success *axes holds the dims last, D H W.
-octet_status read_geometry(octet_error* err, const octet_geometry* g, const int32_t* kernel,
-                           octet_geometry* given, Axis axes[kMaxSpatial]);
+// Checks everything about g that does not depend on the image. flags: those it may have. kernel:
+// the kernel's size along each of g->rank dims. On success *axes holds the dims last, D H W.
+octet_status read_geometry(octet_error* err, const octet_geometry* g, uint32_t flags,
+                           const int32_t* kernel, octet_geometry* given, Axis axes[kMaxSpatial]);
 
 // Completes an axis with an input extent: floor((in + pads - reach) / stride) + 1 outputs, or
 // rounded up, without a window that begins behind the image. No output where `in` is 0. ARGUMENT: a

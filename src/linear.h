@@ -128,7 +128,6 @@ struct LinearCall {
     if (r) *at_r += c * item_y;  // of the same size as an output
   }
 };
-constexpr int64_t kMaxPitch = INT32_MAX / 16;  // of activations that tiles read in place
 
 // True for calls whose tiles are known: run_small then does what run_linear would on the calling
 // thread. For ops: plan_small_calls and fixed_finish have been there.

@@ -178,7 +178,7 @@ void range_task(void* arg, size_t task) {
 // ---- tiles ------------------------------------------------------------------------------------
 
 // Covers rows m0 .. m1 of one column block with `full` and then `edge`.
-void cover(const Chunk& c, GroupTile& t, int32_t* offsets, const Row& full, const Row& edge,
+void cover(const Chunk& c, GroupTile& t, ptrdiff_t* offsets, const Row& full, const Row& edge,
            int64_t m0, int64_t m1) {
   for (int64_t i = m0; i < m1; i += t.m) {
     const Row& row = m1 - i >= full.mr ? full : edge;
@@ -186,8 +186,7 @@ void cover(const Chunk& c, GroupTile& t, int32_t* offsets, const Row& full, cons
     t.a = c.a + i * c.pitch_a;
     t.c = c.y + i * c.pitch_y + t.col0 * static_cast<int64_t>(type_bytes(c.l.out.type));
     t.row0 = static_cast<int32_t>(i);
-    for (int32_t r = 0; r < row.mr; ++r)
-      offsets[r] = static_cast<int32_t>((r < t.m ? r : t.m - 1) * c.pitch_a);
+    for (int32_t r = 0; r < row.mr; ++r) offsets[r] = (r < t.m ? r : t.m - 1) * c.pitch_a;
     reinterpret_cast<GroupTileFn*>(row.fn)(&t);
   }
 }
@@ -199,7 +198,7 @@ void tile_task(void* arg, size_t task) {
                 at_n = static_cast<int64_t>(task) / c.tasks_m;
   const int64_t m0 = at_m * c.plan.mc, m1 = min64(c.m, m0 + c.plan.mc);
   const int64_t n0 = at_n * c.plan.nc, n1 = min64(w.n, n0 + c.plan.nc);
-  int32_t offsets[kMaxMr];
+  ptrdiff_t offsets[kMaxMr];
   GroupTile t = {};
   t.rows = offsets;
   t.kc = static_cast<int32_t>(w.k);

@@ -195,13 +195,12 @@ void prepare_task(void* arg, size_t task) {
 
 // Where the rows of a tile begin.
 struct Offsets {
-  alignas(16) int32_t at[kMaxMr];
+  alignas(16) ptrdiff_t at[kMaxMr];
 
   explicit Offsets(int64_t pitch) {
-    typedef int32_t Four __attribute__((vector_size(16)));
-    const int32_t p = static_cast<int32_t>(pitch);
-    Four next = {0, p, 2 * p, 3 * p};
-    for (int32_t r = 0; r < kMaxMr; r += 4, next += 4 * p)
+    typedef ptrdiff_t Two __attribute__((vector_size(2 * sizeof(ptrdiff_t))));
+    Two next = {0, pitch};
+    for (int32_t r = 0; r < kMaxMr; r += 2, next += 2 * pitch)
       __builtin_memcpy(at + r, &next, sizeof next);
   }
   // The first `real` rows of all, the last of them repeated.
@@ -572,11 +571,6 @@ void run_small(const Linear& l, const char* x, int64_t pitch_x, char* y, int64_t
 
 octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l,
                         const LinearCall& call, const Exec& exec, void* workspace) {
-  // Tiles reach their rows by 32-bit offsets; refused before anything is written.
-  if (!l.packs_a() && call.pitch_x > kMaxPitch)
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "in[0] has a row pitch of %lld bytes; it must be at most 2^27.",
-                static_cast<long long>(call.pitch_x));
   if (l.w.form.group) return run_group(err, ctx, l, call, exec, workspace);
   if (l.in_place()) return run_in_place(err, ctx, l, call, exec);
   return run_prepared(err, ctx, l, call, exec, workspace);

@@ -304,6 +304,10 @@ octet_status octet_linear_create(const octet_context* c, const octet_linear_desc
   if (unknown) return fail_flags(err, "octet_linear_desc.flags", unknown, "OCTET_RESIDUAL");
   if (!d.weights)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.weights is NULL; pass packed weights.");
+  if (d.weights->view.conv.rank)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_linear_desc.weights are those of a convolution; use octet_conv_create, or "
+                "pack a matrix [N,K].");
   if (d.lut)
     return fail(err, OCTET_ERR_UNSUPPORTED,
                 "octet_linear_desc.lut must be NULL: tables are not in this release.");

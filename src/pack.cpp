@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pack.h"
 
-#include "quant/rounding.h"
 #include "src/blob.h"
 
 namespace octet {
 
 WeightsView WeightsSource::shape_view() const {
   WeightsView v = {};
-  v.n = n;
+  v.n = conv.rank ? conv.slots() : n;
   v.k = k;
+  v.conv = conv;
   v.panel_stride = static_cast<int64_t>(layout().panel_stride);
   v.form = form();
   v.bias_type = has_bias ? bias.type : 0;
@@ -27,153 +27,83 @@ WeightsView WeightsSource::shape_view() const {
   return v;
 }
 
-void WeightsSource::search_range(int64_t first_n, int64_t rows, int64_t first_k, int64_t columns,
-                                 Range* r) const {
-  if (!scheme.least_error || !(r->min <= r->max) || r->nan_count || r->inf_count) return;
-  const int64_t* strides = source.strides;
-  const float* x =
-      reinterpret_cast<const float*>(source.data) + first_n * strides[0] + first_k * strides[1];
-  least_error_range(scheme.chooser, scheme.divide, {x, rows, columns, strides[0], strides[1]},
-                    &r->min, &r->max);
-}
-
-bool WeightsSource::range_in_domain(const Range& r, float scale) const {
-  if (!scheme.least_error || !(r.min <= r.max)) return scale_in_domain(scale);
-  return searched_scales_in_domain(scheme.chooser, r.min, r.max);
-}
-
-octet_status check_finite_bias(octet_error* err, const char* name, const View& bias) {
-  if (bias.type != OCTET_F32) return OCTET_OK;
-  const float* b = reinterpret_cast<const float*>(bias.data);
-  for (int64_t i = 0; i < bias.dims[0]; ++i) {
-    const float x = b[i * bias.strides[0]];
-    if (!(x - x == 0))
-      return fail(err, OCTET_ERR_NOT_FINITE, "%s[%lld] is %g; a bias must be finite.", name,
-                  static_cast<long long>(i), static_cast<double>(x));
-  }
-  return OCTET_OK;
-}
-
 namespace {
 
-octet_status check_group(octet_error* err, const char* name, const WeightsSource& s) {
-  if (legal_group(s.weight_type(), s.k, s.group)) return OCTET_OK;
-  return fail(err, OCTET_ERR_ARGUMENT,
-              "%s is %lld; a group of %s weights must be a multiple of %d that divides K = %lld.",
-              name, static_cast<long long>(s.group), type_name(s.weight_type()),
-              is_q4(s.weight_type()) ? 8 : 4, static_cast<long long>(s.k));
-}
+constexpr int64_t kChunk = 512;  // elements handled at a time on the stack, a multiple of 4
 
-// The qparams that come with integers: per tensor, per channel, or [n][k/group].
-octet_status read_source_qparams(octet_error* err, const char* name, WeightsSource* s) {
-  const octet_qparams* q = s->q = s->source.q;
-  int32_t axis, qmin, qmax;
-  if (!q || !q->group) {
-    OCTET_TRY(check_qparams(err, name, q, s->source.type, 2, s->source.dims, &axis, &qmin, &qmax));
-    s->per_channel = axis == 0;
-  } else {
-    s->group = q->group;
-    OCTET_TRY(check_group(err, "octet_weights_desc.source.q->group", *s));
-    const int64_t count = s->n * (s->k / s->group);
-    if (q->count != count)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "%s.q->count is %lld; groups of %lld need N * K / group = %lld scales.", name,
-                  static_cast<long long>(q->count), static_cast<long long>(s->group),
-                  static_cast<long long>(count));
-    axis = q->axis == 0 || q->axis == -2 ? 0 : 1;
-    octet_qparams flat = *q;
-    flat.axis = 0;
-    flat.group = 0;
-    int32_t unused;
-    OCTET_TRY(check_qparams(err, name, &flat, s->source.type, 1, &count, &unused, &qmin, &qmax));
+// Where the elements of one output channel lie in the source, numbered tap by tap, D H W order, and
+// within a tap by input channel. A matrix has one tap.
+class Channels {
+ public:
+  Channels(const View& v, const ConvForm& f) : v_(v), f_(f), lead_(v.rank - f.rank - 1) {
+    for (int i = 0; i < f.rank; ++i) tap_[kMaxSpatial - f.rank + i] = v.strides[lead_ + i];
+    in_ = v.strides[v.rank - 1];
+    dense_ = f.group_in() == 1 || in_ == 1;
+    for (int64_t i = kMaxSpatial - 1, step = f.group_in(); i >= 0; step *= f.kernel[i--])
+      dense_ &= f.kernel[i] == 1 || tap_[i] == step;
   }
-  if (axis == 1)
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "%s.q->axis is %d; weights [N,K] have their channels on axis 0.", name, q->axis);
-  return OCTET_OK;
-}
 
-}  // namespace
-
-octet_status read_weights_desc(octet_error* err, const octet_weights_desc* desc, uint32_t options,
-                               WeightsSource* out) {
-  if (!desc) return fail(err, OCTET_ERR_ARGUMENT, "d is NULL; pass an octet_weights_desc.");
-  octet_weights_desc d;
-  OCTET_TRY(read_struct(err, "octet_weights_desc", desc, sizeof d, &d));
-  const uint32_t known = OCTET_SHAPE_ONLY | OCTET_LEAN;
-  if (d.flags & ~known)
-    return fail_flags(err, "octet_weights_desc.flags", d.flags & ~known,
-                      "OCTET_SHAPE_ONLY, OCTET_LEAN");
-  if (d.geometry)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_weights_desc.geometry must be NULL: convolution is not in this release.");
-  WeightsSource s = {};
-  s.shape_only = (d.flags & OCTET_SHAPE_ONLY) != 0;
-  s.lean = (d.flags & OCTET_LEAN) != 0;
-  if (s.shape_only && !(options & kAllowShapeOnly))
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "octet_weights_desc.flags has OCTET_SHAPE_ONLY, but packing needs data.");
-  const bool no_data = s.shape_only || (options & kShapeSuffices);
-  const char* name = "octet_weights_desc.source";
-  OCTET_TRY(read_tensor(err, name, d.source, type_bit(OCTET_F32) | kQ8Types | kQ4Types,
-                        kAnyStrides | (no_data ? kShapeOnly : 0u), &s.source));
-  if (s.source.rank != 2)
-    return fail(err, OCTET_ERR_ARGUMENT, "%s.rank is %d; a matrix [N,K] has rank 2.", name,
-                s.source.rank);
-  s.n = s.source.dims[0];
-  s.k = s.source.dims[1];
-  if (s.n > kMaxExtent || s.k > kMaxExtent)
-    return fail(err, OCTET_ERR_ARGUMENT, "%s is [%lld, %lld]; each extent must be below 2^31 - 64.",
-                name, static_cast<long long>(s.n), static_cast<long long>(s.k));
-  if (s.source.type == OCTET_F32) {
-    if (d.source->q)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "%s.q must be NULL for an F32 source; its scales are chosen by the scheme.",
-                  name);
-    OCTET_TRY(resolve_scheme(err, d.scheme, Place::kWeights, 0, &s.scheme));
-    s.per_channel = s.scheme.granularity == OCTET_PER_CHANNEL;
-    s.group = s.scheme.group;
-    if (s.scheme.granularity == OCTET_PER_GROUP)
-      OCTET_TRY(check_group(err, "octet_scheme.group", s));
-    if ((s.per_channel || s.group) && s.scheme.axis != 0 && s.scheme.axis != -2)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "octet_scheme.axis is %d; weights [N,K] have their channels on axis 0.",
-                  s.scheme.axis);
-  } else {
-    if (d.scheme)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "octet_weights_desc.scheme must be NULL for an %s source; give its qparams in "
-                  "source.q.",
-                  type_name(s.source.type));
-    OCTET_TRY(read_source_qparams(err, name, &s));
+  int64_t start(int64_t channel) const {
+    if (lead_ < 2) return channel * v_.strides[0];
+    return channel / f_.group_out() * v_.strides[0] + channel % f_.group_out() * v_.strides[1];
   }
-  if (d.bias) {
-    const char* bias = "octet_weights_desc.bias";
-    OCTET_TRY(read_tensor(err, bias, d.bias, type_bit(OCTET_F32) | type_bit(OCTET_S32),
-                          kAnyStrides | (no_data ? kShapeOnly : 0u), &s.bias));
-    OCTET_TRY(check_no_qparams(err, bias, s.bias));
-    if (s.bias.rank != 1 || s.bias.dims[0] != s.n)
-      return fail(err, OCTET_ERR_ARGUMENT, "%s must be [%lld], one for each output channel.", bias,
-                  static_cast<long long>(s.n));
-    if (s.group && s.bias.type == OCTET_S32)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "%s.type is S32, whose unit would be the one scale of a channel, but these "
-                  "weights have one for each group; use an F32 bias.",
-                  bias);
-    s.has_bias = true;
-    if (!no_data) OCTET_TRY(check_finite_bias(err, bias, s.bias));
+
+  // Calls part(at, tap, input channel, count) for the elements e .. e + count: parts of one tap,
+  // the first `at` elements behind the channel's start.
+  template <class Part>
+  void parts(int64_t e, int64_t count, Part part) const {
+    const int64_t in = f_.group_in();
+    for (int64_t n; count; e += n, count -= n) {
+      int64_t tap[kMaxSpatial], index = e / in;
+      for (int i = kMaxSpatial - 1; i >= 0; index /= f_.kernel[i--]) tap[i] = index % f_.kernel[i];
+      const int64_t c = e % in;
+      n = in - c < count ? in - c : count;
+      part(tap[0] * tap_[0] + tap[1] * tap_[1] + tap[2] * tap_[2] + c * in_, tap, c, n);
+    }
   }
-  *out = s;
-  return OCTET_OK;
-}
+  // The channel's source elements e .. e + count one behind another: in place or in buffer.
+  template <class T>
+  const T* elements(int64_t channel, int64_t e, int64_t count, T* buffer) const {
+    const T* p = reinterpret_cast<const T*>(v_.data) + start(channel);
+    if (dense_) return p + e;
+    T* to = buffer;
+    parts(e, count, [&](int64_t at, const int64_t*, int64_t, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) *to++ = p[at + i * in_];
+    });
+    return buffer;
+  }
 
-namespace {
+  // "[o, h, w, i]" of an element, as the source has its dims.
+  void name(int64_t channel, int64_t e, Text* text) const {
+    const auto put = [&](const char* before, int64_t i) {
+      text->put(before);
+      text->put_signed(i);
+    };
+    if (lead_ == 2) put("[", channel / f_.group_out());
+    put(lead_ == 2 ? ", " : "[", lead_ == 2 ? channel % f_.group_out() : channel);
+    parts(e, 1, [&](int64_t, const int64_t* tap, int64_t c, int64_t) {
+      for (int i = kMaxSpatial - f_.rank; i < kMaxSpatial; ++i) put(", ", tap[i]);
+      put(", ", c);
+    });
+    text->put(']');
+  }
 
-constexpr int64_t kChunk = 512;  // k handled at a time on the stack, a multiple of 4
+ private:
+  const View& v_;
+  const ConvForm& f_;
+  const int lead_;  // dims before the taps: output channels, or groups and theirs
+  int64_t tap_[kMaxSpatial] = {}, in_ = 0;
+  bool dense_;  // all elements of a channel follow each other, in order
+};
+
+// Sums are formed modulo 2^32.
+void add(int32_t* sum, uint32_t x) { *sum = static_cast<int32_t>(static_cast<uint32_t>(*sum) + x); }
 
 // Kernels of the context and the arrays that packing fills.
 struct Packer {
   const WeightsSource& s;
+  const ConvForm form;  // a matrix is packed as the 1x1 convolution that it is
+  const Channels channels;
   RunFn* quantize;
   RangeFn* minmax;
   int8_t* panels;
@@ -187,24 +117,29 @@ struct Packer {
 
   Packer(const octet_context& c, const WeightsSource& source)
       : s(source),
+        form(s.conv.rank ? s.conv
+                         : make_conv_form(0, 1, false, nullptr, nullptr, nullptr, s.k, s.n)),
+        channels(s.source, form),
         quantize(kernel<RunFn>(c, kQuantize, OCTET_F32, OCTET_S8)),
         minmax(kernel<RangeFn>(c, kMinMax, OCTET_F32, 0)) {}
 
-  // k elements of channel n from k0 on, contiguous: in place where the source is, else in buffer.
-  const float* floats(int64_t n, int64_t k0, int64_t count, float* buffer) const {
-    const float* p = reinterpret_cast<const float*>(s.source.data) + n * s.source.strides[0] +
-                     k0 * s.source.strides[1];
-    if (s.source.strides[1] == 1) return p;
-    for (int64_t i = 0; i < count; ++i) buffer[i] = p[i * s.source.strides[1]];
-    return buffer;
+  // The range that scales are chosen from: of `rows` channels from n on.
+  Range searched(Range r, int64_t n, int64_t rows) const {
+    const auto read = [this](int64_t channel, int64_t k, int64_t count, float* buffer) {
+      return channels.elements(channel, k, count, buffer);
+    };
+    s.search_range(n, rows, 0, s.k, read, &r);
+    return r;
   }
+
+  size_t panel_count() const { return static_cast<size_t>(form.slots() / 16); }
 
   Range range(int64_t n) const {
     Range r = {__builtin_inff(), -__builtin_inff(), 0, 0};
     float buffer[kChunk];
     for (int64_t k = 0; k < s.k; k += kChunk) {
       const int64_t count = s.k - k < kChunk ? s.k - k : kChunk;
-      minmax(floats(n, k, count, buffer), static_cast<size_t>(count), &r);
+      minmax(channels.elements(n, k, count, buffer), static_cast<size_t>(count), &r);
     }
     return r;
   }
@@ -217,64 +152,87 @@ struct Packer {
     return s.range_in_domain(r, *out_scale);
   }
 
-  void pack_channel(int64_t n) {
-    int8_t* panel = panels + n / 16 * panel_stride + n % 16 * 4;
-    uint32_t sum = 0;
-    float channel_scale = 1;
-    int32_t channel_zero = 0;
+  void choose_qparams(int64_t n, float* channel_scale, int32_t* channel_zero) const {
     if (s.source.type != OCTET_F32) {
       const int64_t at = s.per_channel ? n : 0;
-      channel_scale = s.q->scale[at];
-      channel_zero = s.q->zero_point ? s.q->zero_point[at] : 0;
+      *channel_scale = s.q->scale[at];
+      *channel_zero = s.q->zero_point ? s.q->zero_point[at] : 0;
     } else if (s.per_channel) {
-      Range r = range(n);
-      s.search_range(n, 1, 0, s.k, &r);
-      choose_channel(r, &channel_scale, &channel_zero);
+      choose_channel(searched(range(n), n, 1), channel_scale, channel_zero);
     } else {
-      channel_scale = tensor_scale;
-      channel_zero = tensor_zero;
+      *channel_scale = tensor_scale;
+      *channel_zero = tensor_zero;
     }
-    channel_zero -= s.offset();
-    const float inverse = s.scheme.divide ? channel_scale : 1.0f / channel_scale;
+    *channel_zero -= s.offset();
+  }
+
+  // The integers to store of a channel's elements k .. k + count.
+  const int8_t* integers(int64_t n, int64_t k, int64_t count, const float& inverse,
+                         const int32_t& channel_zero, int8_t* bytes) const {
+    if (s.source.type != OCTET_F32) return channels.elements(n, k, count, bytes);
+    float buffer[kChunk];
+    Run run = {};
+    run.x = channels.elements(n, k, count, buffer);
+    run.y = bytes;
+    run.n = static_cast<size_t>(count);
+    run.out_inv = &inverse;
+    run.out_zero = &channel_zero;
+    run.qmin = s.scheme.chooser.qmin - s.offset();
+    run.qmax = s.scheme.chooser.qmax - s.offset();
+    run.divide = s.scheme.divide;
+    quantize(&run);
+    return bytes;
+  }
+
+  // Where groups share a panel: the column's zero point for the channels of all of them.
+  void fill_column(int64_t unit, int8_t* column, int32_t channel_zero, int64_t slot) {
+    const int64_t filled = form.unit_in(unit);
+    const uint32_t others = static_cast<uint32_t>(filled - form.group_in());
+    channels.parts(0, s.k, [&](int64_t, const int64_t* tap, int64_t, int64_t) {
+      const int64_t at = form.tap_k(tap, unit);
+      for (int64_t i = at; i < at + filled; ++i)
+        column[i / 4 * 64 + i % 4] = static_cast<int8_t>(channel_zero);
+      add(&sums[form.phase_of(tap) * form.slots() + slot],
+          others * static_cast<uint32_t>(channel_zero));
+    });
+  }
+
+  // Column `at` of a unit.
+  void pack_channel(int64_t unit, int64_t at) {
+    const int64_t n = form.first_out(unit) + at, slot = unit * form.unit_slots() + at;
+    int8_t* column = panels + slot / 16 * panel_stride + slot % 16 * 4;
+    choose_qparams(n, scale + slot, zero + slot);
+    const int32_t channel_zero = zero[slot];
+    const float inverse = s.scheme.divide ? scale[slot] : 1.0f / scale[slot];
+    // The channels of its group among those of the unit.
+    const bool shares = form.unit_in(unit) != form.group_in();
+    const int64_t first = shares ? at / form.group_out() * form.group_in() : 0;
+    if (shares) fill_column(unit, column, channel_zero, slot);
     // Bytes of the source, which are u8 where the weights are; floats become s8 at once.
     const int8_t flip = s.source.type == OCTET_U8 ? -128 : 0;
-    float buffer[kChunk];
     int8_t bytes[kChunk];
     for (int64_t k = 0; k < s.k; k += kChunk) {
       const int64_t count = s.k - k < kChunk ? s.k - k : kChunk;
-      const int8_t* from = bytes;
-      int64_t step = 1;
-      if (s.source.type != OCTET_F32) {
-        step = s.source.strides[1];
-        from = reinterpret_cast<const int8_t*>(s.source.data) + n * s.source.strides[0] + k * step;
-      } else {
-        Run run = {};
-        run.x = floats(n, k, count, buffer);
-        run.y = bytes;
-        run.n = static_cast<size_t>(count);
-        run.out_inv = &inverse;
-        run.out_zero = &channel_zero;
-        run.qmin = s.scheme.chooser.qmin - s.offset();
-        run.qmax = s.scheme.chooser.qmax - s.offset();
-        run.divide = s.scheme.divide;
-        quantize(&run);
-      }
-      int8_t* to = panel + k / 4 * 64;
-      for (int64_t i = 0; i < count; ++i) {
-        const int8_t w = static_cast<int8_t>(from[i * step] ^ flip);
-        sum += static_cast<uint32_t>(int32_t{w});
-        to[i / 4 * 64 + i % 4] = w;
-      }
+      const int8_t* from = integers(n, k, count, inverse, channel_zero, bytes);
+      channels.parts(k, count, [&](int64_t, const int64_t* tap, int64_t c, int64_t part) {
+        uint32_t sum = 0;
+        const int64_t k0 = form.tap_k(tap, unit) + first + c;
+        for (int64_t i = k0; i < k0 + part; ++i) {
+          const int8_t w = static_cast<int8_t>(*from++ ^ flip);
+          sum += static_cast<uint32_t>(int32_t{w});
+          column[i / 4 * 64 + i % 4] = w;
+        }
+        add(&sums[form.phase_of(tap) * form.slots() + slot], sum);
+      });
     }
-    sums[n] = static_cast<int32_t>(sum);
-    scale[n] = channel_scale;
-    zero[n] = channel_zero;
   }
 
   static void check_panel(void* arg, size_t panel) {
     Packer& p = *static_cast<Packer*>(arg);
     const int64_t first = static_cast<int64_t>(panel) * 16;
-    for (int64_t n = first; n < p.s.n && n < first + 16; ++n) {
+    for (int64_t slot = first; slot < first + 16; ++slot) {
+      const int64_t n = p.form.channel(slot);
+      if (n < 0) return;
       float unused_scale;
       int32_t unused_zero;
       const Range r = p.range(n);
@@ -292,26 +250,32 @@ struct Packer {
     Packer& p = *static_cast<Packer*>(arg);
     memset(p.panels + static_cast<int64_t>(panel) * p.panel_stride, 0,
            static_cast<size_t>(p.panel_stride));
-    const int64_t first = static_cast<int64_t>(panel) * 16;
-    for (int64_t n = first; n < first + 16; ++n) {
-      if (n < p.s.n) {
-        p.pack_channel(n);
+    const int64_t first = static_cast<int64_t>(panel) * 16, slots = p.form.slots();
+    for (int64_t phase = 0; phase < p.form.phases(); ++phase)
+      memset(p.sums + phase * slots + first, 0, 16 * sizeof *p.sums);
+    for (int64_t slot = first; slot < first + 16; ++slot) {
+      if (p.form.channel(slot) >= 0) {
+        p.pack_channel(slot / p.form.unit_slots(), slot % p.form.unit_slots());
       } else {
-        p.sums[n] = p.zero[n] = 0;
-        p.scale[n] = 1;
+        p.zero[slot] = 0;
+        p.scale[slot] = 1;
       }
     }
   }
 
   // The sentence for channel n, which check_panel refused.
   octet_status explain(octet_error* err, int64_t n) const {
-    const float* p = reinterpret_cast<const float*>(s.source.data) + n * s.source.strides[0];
     for (int64_t k = 0; k < s.k; ++k) {
-      const float w = p[k * s.source.strides[1]];
-      if (!(w - w == 0))
-        return fail(err, OCTET_ERR_NOT_FINITE,
-                    "octet_weights_desc.source[%lld, %lld] is %g; weights must be finite.",
-                    static_cast<long long>(n), static_cast<long long>(k), static_cast<double>(w));
+      float buffer;
+      const float w = *channels.elements(n, k, 1, &buffer);
+      if (w - w == 0) continue;
+      char name[160];
+      Text text(name, sizeof name);
+      channels.name(n, k, &text);
+      text.finish();
+      return fail(err, OCTET_ERR_NOT_FINITE,
+                  "octet_weights_desc.source%s is %g; weights must be finite.", name,
+                  static_cast<double>(w));
     }
     return fail(
         err, OCTET_ERR_ARGUMENT,
@@ -322,7 +286,7 @@ struct Packer {
 
   octet_status check(octet_error* err, const Exec& exec) {
     if (s.source.type != OCTET_F32) return OCTET_OK;
-    OCTET_TRY(run_tasks(err, exec, static_cast<size_t>((s.n + 15) / 16), check_panel, this));
+    OCTET_TRY(run_tasks(err, exec, panel_count(), check_panel, this));
     const int64_t first = bad.load(std::memory_order_relaxed);
     if (first != INT64_MAX) return explain(err, first);
     if (s.per_channel) return OCTET_OK;
@@ -332,23 +296,24 @@ struct Packer {
       if (r.min < all.min) all.min = r.min;
       if (r.max > all.max) all.max = r.max;
     }
-    s.search_range(0, s.n, 0, s.k, &all);
-    if (!choose_channel(all, &tensor_scale, &tensor_zero))
+    if (!choose_channel(searched(all, 0, s.n), &tensor_scale, &tensor_zero))
       return fail(err, OCTET_ERR_ARGUMENT,
                   "octet_weights_desc.source needs a scale above 2^60; scale the weights down.");
     return OCTET_OK;
   }
 
   octet_status write(octet_error* err, const Exec& exec) {
-    return run_tasks(err, exec, static_cast<size_t>((s.n + 15) / 16), pack_panel, this);
+    return run_tasks(err, exec, panel_count(), pack_panel, this);
   }
 };
 
-void write_bias(const WeightsSource& s, void* bias) {
-  memset(bias, 0, static_cast<size_t>((s.n + 15) / 16 * 16) * 4);
+void write_bias(const WeightsSource& s, size_t bytes, void* bias) {
+  memset(bias, 0, bytes);
   if (!s.has_bias) return;
-  for (int64_t n = 0; n < s.n; ++n)
-    memcpy(static_cast<char*>(bias) + n * 4, s.bias.data + n * s.bias.strides[0] * 4, 4);
+  for (int64_t n = 0; n < s.n; ++n) {
+    const int64_t at = s.conv.rank ? s.conv.slot(n) : n;
+    memcpy(static_cast<char*>(bias) + at * 4, s.bias.data + n * s.bias.strides[0] * 4, 4);
+  }
 }
 
 octet_status pack_bytes(octet_error* err, const octet_context& c, const WeightsSource& s,
@@ -361,11 +326,24 @@ octet_status pack_bytes(octet_error* err, const octet_context& c, const WeightsS
   p.scale = reinterpret_cast<float*>(base + l.scale);
   p.zero = reinterpret_cast<int32_t*>(base + l.zero);
   OCTET_TRY(p.write(err, exec));
-  for (int64_t n = 0; n < s.n; ++n) *has_zero |= p.zero[n] != 0;
+  for (int64_t slot = 0; slot < p.form.slots(); ++slot) *has_zero |= p.zero[slot] != 0;
   return OCTET_OK;
 }
 
 }  // namespace
+
+void describe_conv(const ConvForm& f, ConvHeader* h) {
+  h->rank = static_cast<uint32_t>(f.rank);
+  h->groups = static_cast<uint32_t>(f.groups);
+  h->flags = f.transposed ? uint32_t{kBlobTransposed} : 0;
+  for (int i = 0; i < f.rank; ++i) {
+    const int dim = kMaxSpatial - f.rank + i;
+    h->kernel[i] = static_cast<uint32_t>(f.kernel[dim]);
+    if (!f.transposed) continue;
+    h->stride[i] = static_cast<uint32_t>(f.stride[dim]);
+    h->dilation[i] = static_cast<uint32_t>(f.dilation[dim]);
+  }
+}
 
 octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSource& s, void* blob,
                        const Exec& exec, bool seal) {
@@ -376,14 +354,18 @@ octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSo
     OCTET_TRY(pack_bytes(err, c, s, l, base, exec, &has_zero));
   else
     OCTET_TRY(pack_groups(err, c, s, blob, exec, &has_zero));
-  write_bias(s, base + l.bias);
-  BlobHeader h = {};
+  write_bias(s, l.total - l.bias, base + l.bias);
+  ConvHeader conv = {};
+  BlobHeader& h = conv.blob;
   memcpy(h.magic, kBlobMagic, sizeof h.magic);
   h.major = kBlobMajor;
-  h.header_bytes = sizeof h;
+  h.header_bytes = static_cast<uint32_t>(l.panels);
   h.total_bytes = l.total;
-  h.layout = s.group ? kBlobLayoutGroups : s.form().nibbles() ? kBlobLayoutC16K8 : kBlobLayoutC16K4;
-  h.kind = kBlobMatrix;
+  h.layout = s.group              ? kBlobLayoutGroups
+             : s.form().nibbles() ? kBlobLayoutC16K8
+             : s.conv.depthwise   ? kBlobLayoutDepthwise
+                                  : kBlobLayoutC16K4;
+  h.kind = s.conv.rank ? kBlobConv : kBlobMatrix;
   h.n = static_cast<uint64_t>(s.n);
   h.k = static_cast<uint64_t>(s.k);
   h.panel_stride = l.panel_stride;
@@ -396,7 +378,8 @@ octet_status pack_blob(octet_error* err, const octet_context& c, const WeightsSo
   h.bias_type = s.has_bias ? static_cast<uint32_t>(s.bias.type) : 0;
   h.flags = has_zero ? uint32_t{kBlobHasZero} : 0;
   h.group = static_cast<uint32_t>(s.group);
-  memcpy(blob, &h, sizeof h);
+  if (s.conv.rank) describe_conv(s.conv, &conv);
+  memcpy(blob, &conv, l.panels);
   if (seal) seal_blob(blob);
   return OCTET_OK;
 }

@@ -4,6 +4,7 @@
 // of the source; a failure leaves the target as it was.
 #pragma once
 
+#include "quant/rounding.h"
 #include "src/scheme.h"
 #include "src/weights.h"
 
@@ -12,6 +13,8 @@ namespace octet {
 struct WeightsSource {
   View source;  // [n,k], F32, S8 or U8, any strides; S4 or U4, rows at whole bytes
   int64_t n, k;
+  ConvForm conv;  // rank above 0: source is [n,(D,H,)W,I/groups], or [groups,n/groups,(D,H,)W,...],
+                  // 8 bits without groups of K; k = conv.logical_k()
   bool shape_only;
   bool lean;
   ResolvedScheme scheme;   // F32 source
@@ -28,12 +31,24 @@ struct WeightsSource {
   WeightsForm form() const { return {weight_type(), group}; }
   int32_t offset() const { return form().offset(); }
   // OCTET_RANGE_MSE: the range r of `rows` channels from n and `columns` of K from k on becomes
-  // that of least squared error; else it stays.
-  void search_range(int64_t first_n, int64_t rows, int64_t first_k, int64_t columns,
-                    Range* r) const;
+  // that of least squared error; else it stays. read(n, k, count, buffer) gives at most kRealsBlock
+  // weights.
+  template <class Read>
+  void search_range(int64_t first, int64_t rows, int64_t k_from, int64_t columns, const Read& read,
+                    Range* r) const {
+    if (!scheme.least_error || !(r->min <= r->max) || r->nan_count || r->inf_count) return;
+    const auto call = [](const void* self, int64_t row, int64_t column, int64_t count, float* to) {
+      return (*static_cast<const Read*>(self))(row, column, count, to);
+    };
+    least_error_range(scheme.chooser, scheme.divide, {call, &read, first, rows, k_from, columns},
+                      &r->min, &r->max);
+  }
   // Whether the scale of r, and each that search_range may lead to, is in the domain of scales.
-  bool range_in_domain(const Range& r, float scale) const;
-  BlobLayout layout() const { return blob_layout(n, k, form()); }
+  bool range_in_domain(const Range& r, float scale) const {
+    if (!scheme.least_error || !(r.min <= r.max)) return scale_in_domain(scale);
+    return searched_scales_in_domain(scheme.chooser, r.min, r.max);
+  }
+  BlobLayout layout() const { return conv.rank ? blob_layout(conv) : blob_layout(n, k, form()); }
 
   // The shape with nothing behind it, for planning.
   WeightsView shape_view() const;

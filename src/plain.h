@@ -13,13 +13,14 @@ namespace octet {
 // How plain calls run.
 constexpr Exec kSerial = {{sizeof(octet_exec), 0, nullptr, 0, nullptr, nullptr, 1, 0}};
 
-constexpr int64_t kMaxPlainRows = int64_t{1} << 24;  // no product below overflows
+constexpr int64_t kMaxPlainRows = int64_t{1} << 24;   // no product below overflows
+constexpr int64_t kMaxPlainPitch = int64_t{1} << 25;  // elements
 
 // A matrix of `columns` columns whose rows do not overlap. Strides of 0 are dense ones.
 inline bool plain_matrix(const octet_tensor& t, octet_type type, int64_t columns, uintptr_t item,
                          int64_t* pitch) {
   const int64_t row = t.strides[0], step = t.strides[1];
-  const bool spaced = step == 1 && row >= columns && row <= kMaxPitch / 4;
+  const bool spaced = step == 1 && row >= columns && row <= kMaxPlainPitch;
   *pitch = (spaced ? row : columns) * static_cast<int64_t>(item);
   return t.type == type && t.rank == 2 && !(t.flags | static_cast<uint32_t>(t.reserved)) && !t.q &&
          t.dims[1] == columns && t.data && !(reinterpret_cast<uintptr_t>(t.data) & (item - 1)) &&

@@ -80,7 +80,7 @@ octet_status read_image_sized(octet_error* err, const octet_pool_desc& d, const 
 octet_status read_windows(octet_error* err, const octet_pool_desc& d, const octet_geometry* g,
                           Pooling* p) {
   octet_geometry given;
-  OCTET_TRY(read_geometry(err, g, d.kernel, &given, p->axes));
+  OCTET_TRY(read_geometry(err, g, 0, d.kernel, &given, p->axes));
   p->rank = given.rank;
   if (given.groups != 1)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_geometry.groups is %d; pooling has 1.",

@@ -46,11 +46,20 @@ class Rounding {
   bool grouped() const { return scheme_.group != 0; }
   int64_t groups() const { return k_ / group_; }
 
+  // Weights that share a scale: row n, group g, or all of them.
   Reals reals(int64_t n, int64_t g) const {
-    const int64_t* strides = w_.strides;
-    const float* x = reinterpret_cast<const float*>(w_.data);
-    if (per_tensor()) return {x, n_, k_, strides[0], strides[1]};
-    return {x + n * strides[0] + g * group_ * strides[1], 1, group_, 0, strides[1]};
+    const auto read = [](const void* self, int64_t row, int64_t column, int64_t count, float* to) {
+      const View& w = static_cast<const Rounding*>(self)->w_;
+      const float* x = reinterpret_cast<const float*>(w.data) + row * w.strides[0];
+      if (w.strides[1] == 1) return x + column;
+      for (int64_t i = 0; i < count; ++i) to[i] = x[(column + i) * w.strides[1]];
+      return const_cast<const float*>(to);
+    };
+    if (per_tensor()) return {read, this, 0, n_, 0, k_};
+    return {read, this, n, 1, g * group_, group_};
+  }
+  float weight(int64_t n, int64_t k) const {
+    return reinterpret_cast<const float*>(w_.data)[n * w_.strides[0] + k * w_.strides[1]];
   }
   // False, with the place, where a weight is not finite.
   bool range(const Reals& r, float* min, float* max, int64_t* row, int64_t* column) const;
@@ -236,10 +245,10 @@ octet_status Rounding::read(octet_error* err, const octet_round_desc* desc, cons
 }
 
 bool Rounding::range(const Reals& r, float* min, float* max, int64_t* row, int64_t* column) const {
-  *min = *max = r.at(0, 0);
-  for (int64_t n = 0; n < r.rows; ++n)
-    for (int64_t k = 0; k < r.columns; ++k) {
-      const float x = r.at(n, k);
+  *min = *max = weight(r.first_row, r.first_column);
+  for (int64_t n = r.first_row; n < r.first_row + r.rows; ++n)
+    for (int64_t k = r.first_column; k < r.first_column + r.columns; ++k) {
+      const float x = weight(n, k);
       if (x - x != 0) {
         *row = n;
         *column = k;
@@ -257,11 +266,10 @@ octet_status Rounding::check_ranges(octet_error* err) {
     for (int64_t g = 0; g < groups(); ++g) {
       float min, max;
       int64_t row, column;
-      const Reals r = reals(n, g);
-      if (!range(r, &min, &max, &row, &column))
+      if (!range(reals(n, g), &min, &max, &row, &column))
         return fail(err, OCTET_ERR_NOT_FINITE, "w[%lld, %lld] is %g; weights must be finite.",
-                    static_cast<long long>(n + row), static_cast<long long>(g * group_ + column),
-                    static_cast<double>(r.at(row, column)));
+                    static_cast<long long>(row), static_cast<long long>(column),
+                    static_cast<double>(weight(row, column)));
       if (!searched_scales_in_domain(scheme_.chooser, min, max))
         return fail(err, OCTET_ERR_ARGUMENT,
                     "w[%lld] from column %lld on spans [%g, %g], which needs a scale outside "

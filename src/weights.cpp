@@ -15,26 +15,62 @@ namespace octet {
 
 void retain(const octet_weights* w) { w->refs.fetch_add(1, std::memory_order_relaxed); }
 
-BlobLayout blob_layout(int64_t n, int64_t k, const WeightsForm& form) {
-  const size_t panels = static_cast<size_t>((n + 15) / 16), n16 = panels * 16;
+namespace {
+
+// Panels a multiple of 4 KiB apart would compete for the same cache sets.
+size_t spread(size_t stride) { return stride && stride % 4096 == 0 ? stride + 64 : stride; }
+
+// Panels, then the side arrays; `phases` times column sums.
+BlobLayout layout_arrays(size_t header, size_t panels, size_t panel_stride, size_t phases) {
+  const size_t n16 = panels * 16;
   BlobLayout l = {};
-  l.panel_stride = static_cast<size_t>(form.group ? k / form.group * form.record_bytes()
-                                                  : (k + form.step() - 1) / form.step() * 64);
-  // Panels a multiple of 4 KiB apart would compete for the same cache sets.
-  if (l.panel_stride && l.panel_stride % 4096 == 0) l.panel_stride += 64;
-  l.panels = sizeof(BlobHeader);
-  if (form.group) {
-    l.bias = l.panels + panels * l.panel_stride;
-    l.total = l.bias + n16 * 4;
-    return l;
-  }
-  l.sums = l.panels + panels * l.panel_stride;
-  l.scale = l.sums + n16 * 4;
+  l.panel_stride = panel_stride;
+  l.panels = header;
+  l.sums = l.panels + panels * panel_stride;
+  l.scale = l.sums + phases * n16 * 4;
   l.zero = l.scale + n16 * 4;
   l.bias = l.zero + n16 * 4;
   l.total = l.bias + n16 * 4;
   return l;
 }
+
+}  // namespace
+
+BlobLayout blob_layout(int64_t n, int64_t k, const WeightsForm& form) {
+  const size_t panels = static_cast<size_t>((n + 15) / 16);
+  if (!form.group)
+    return layout_arrays(sizeof(BlobHeader), panels,
+                         spread(static_cast<size_t>((k + form.step() - 1) / form.step() * 64)), 1);
+  BlobLayout l = {};
+  l.panel_stride = spread(static_cast<size_t>(k / form.group * form.record_bytes()));
+  l.panels = sizeof(BlobHeader);
+  l.bias = l.panels + panels * l.panel_stride;
+  l.total = l.bias + panels * 64;
+  return l;
+}
+
+BlobLayout blob_layout(const ConvForm& conv) {
+  return layout_arrays(sizeof(ConvHeader), static_cast<size_t>(conv.slots() / 16),
+                       spread(static_cast<size_t>(conv.panel_k(0) * 16)),
+                       static_cast<size_t>(conv.phases()));
+}
+
+namespace {
+
+ConvForm form_of(const ConvHeader& h) {
+  int32_t kernel[kMaxSpatial], stride[kMaxSpatial], dilation[kMaxSpatial];
+  memcpy(kernel, h.kernel, sizeof kernel);
+  memcpy(stride, h.stride, sizeof stride);
+  memcpy(dilation, h.dilation, sizeof dilation);
+  const int64_t taps =
+      int64_t{kernel[0]} * (h.rank > 1 ? kernel[1] : 1) * (h.rank > 2 ? kernel[2] : 1);
+  return make_conv_form(static_cast<int32_t>(h.rank), static_cast<int32_t>(h.groups),
+                        (h.flags & kBlobTransposed) != 0, kernel, stride, dilation,
+                        static_cast<int64_t>(h.blob.k) / taps * h.groups,
+                        static_cast<int64_t>(h.blob.n));
+}
+
+}  // namespace
 
 WeightsView view_blob(const void* blob) {
   const BlobHeader& h = *static_cast<const BlobHeader*>(blob);
@@ -53,6 +89,10 @@ WeightsView view_blob(const void* blob) {
   v.bias_type = static_cast<octet_type>(h.bias_type);
   v.form = {static_cast<octet_type>(h.weight_type), static_cast<int64_t>(h.group)};
   v.has_zero = (h.flags & kBlobHasZero) != 0;
+  if (h.kind == kBlobConv) {
+    v.conv = form_of(*static_cast<const ConvHeader*>(blob));
+    v.n = v.conv.slots();
+  }
   return v;
 }
 
@@ -61,7 +101,7 @@ void seal_blob(void* blob) {
   h.payload_crc = crc32c(0, static_cast<const char*>(blob) + h.header_bytes,
                          static_cast<size_t>(h.total_bytes) - h.header_bytes);
   h.header_crc = 0;
-  h.header_crc = crc32c(0, &h, sizeof h);
+  h.header_crc = crc32c(0, blob, h.header_bytes);
 }
 
 namespace {
@@ -75,14 +115,43 @@ octet_status corrupt(octet_error* err, const char* what) {
 bool known_layout(const BlobHeader& h) {
   const bool bytes = h.weight_type == OCTET_S8 || h.weight_type == OCTET_U8;
   const bool nibbles = h.weight_type == OCTET_S4 || h.weight_type == OCTET_U4;
+  if (h.kind == kBlobConv)
+    return bytes && (h.layout == kBlobLayoutC16K4 || h.layout == kBlobLayoutDepthwise);
   if (h.kind != kBlobMatrix) return false;
   return h.layout == kBlobLayoutC16K4   ? bytes
          : h.layout == kBlobLayoutC16K8 ? nibbles
                                         : h.layout == kBlobLayoutGroups && (bytes || nibbles);
 }
 
-octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool trusted) {
-  BlobHeader h;
+bool within(uint64_t value, uint64_t low, uint64_t high) { return value >= low && value <= high; }
+
+// Whether fields of a convolution are ones that packing writes; *out is its form then.
+bool legal_conv(const ConvHeader& h, ConvForm* out) {
+  constexpr uint64_t kMost = static_cast<uint64_t>(kMaxExtent);
+  const bool transposed = h.flags == kBlobTransposed;
+  if ((h.flags && !transposed) || !within(h.rank, 1, kMaxSpatial)) return false;
+  for (const uint32_t reserved : h.reserved)
+    if (reserved) return false;
+  uint64_t taps = 1, phases = 1;
+  for (uint32_t i = 0; i < kMaxSpatial; ++i) {
+    const bool has = i < h.rank, steps = has && transposed;
+    if (!within(h.kernel[i], has, has ? kMost / taps : 0) ||
+        !within(h.stride[i], steps, steps ? kMaxPhases / phases : 0) ||
+        !within(h.dilation[i], steps, steps ? INT32_MAX : 0))
+      return false;
+    if (has) taps *= h.kernel[i];
+    if (steps) phases *= h.stride[i];
+  }
+  if (!within(h.groups, 1, INT32_MAX) || h.blob.n % h.groups || h.blob.k % taps ||
+      h.blob.k / taps > kMost / h.groups)
+    return false;
+  *out = form_of(h);
+  return out->depthwise == (h.blob.layout == kBlobLayoutDepthwise);
+}
+
+octet_status check_header(octet_error* err, const void* data, size_t bytes, ConvHeader* out) {
+  ConvHeader conv = {};
+  BlobHeader& h = conv.blob;
   if (bytes < sizeof h) return corrupt(err, "is shorter than its header");
   memcpy(&h, data, sizeof h);
   if (memcmp(h.magic, kBlobMagic, sizeof h.magic))
@@ -92,10 +161,13 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
         err, OCTET_ERR_VERSION,
         "octet_blob.data has format %d, but this library reads format %d; use a newer Octet.",
         h.major, kBlobMajor);
-  if (h.header_bytes != sizeof h) return corrupt(err, "has a header of the wrong size");
+  if (h.header_bytes != sizeof h && h.header_bytes != sizeof conv)
+    return corrupt(err, "has a header of the wrong size");
+  if (bytes < h.header_bytes) return corrupt(err, "is shorter than its header");
+  memcpy(&conv, data, h.header_bytes);
   const uint32_t crc = h.header_crc;
   h.header_crc = 0;
-  if (crc32c(0, &h, sizeof h) != crc)
+  if (crc32c(0, &conv, h.header_bytes) != crc)
     return corrupt(err, "has a damaged header (its checksum differs)");
   if (h.must)
     return fail(err, OCTET_ERR_VERSION,
@@ -108,6 +180,16 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
         "octet_blob.data has layout %u and kind %u, which this library does not have; use a "
         "newer Octet.",
         h.layout, h.kind);
+  if (h.header_bytes != (h.kind == kBlobConv ? sizeof conv : sizeof h))
+    return corrupt(err, "has a header of the wrong size");
+  *out = conv;
+  return OCTET_OK;
+}
+
+octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool trusted) {
+  ConvHeader conv;
+  OCTET_TRY(check_header(err, data, bytes, &conv));
+  const BlobHeader& h = conv.blob;
   if (h.n > static_cast<uint64_t>(kMaxExtent) || h.k > static_cast<uint64_t>(kMaxExtent) ||
       (h.n && h.k > (uint64_t{1} << 56) / h.n))
     return corrupt(err, "has an impossible shape");
@@ -115,15 +197,20 @@ octet_status check_blob(octet_error* err, const void* data, size_t bytes, bool t
   if (h.layout == kBlobLayoutGroups ? !legal_group(form.type, static_cast<int64_t>(h.k), form.group)
                                     : h.group != 0)
     return corrupt(err, "has groups that do not fit its shape");
-  const BlobLayout l = blob_layout(static_cast<int64_t>(h.n), static_cast<int64_t>(h.k), form);
+  ConvForm conv_form;
+  if (h.kind == kBlobConv && !legal_conv(conv, &conv_form))
+    return corrupt(err, "has an impossible convolution");
+  const BlobLayout l =
+      h.kind == kBlobConv ? blob_layout(conv_form)
+                          : blob_layout(static_cast<int64_t>(h.n), static_cast<int64_t>(h.k), form);
   if (h.panel_stride != l.panel_stride || h.panels != l.panels || h.sums != l.sums ||
       h.scale != l.scale || h.zero != l.zero || h.bias != l.bias || h.total_bytes != l.total)
     return corrupt(err, "has offsets that do not fit its shape");
   if (h.bias_type && h.bias_type != OCTET_F32 && (h.bias_type != OCTET_S32 || h.group))
     return corrupt(err, "has an unknown bias type");
   if (h.total_bytes > bytes) return corrupt(err, "is truncated");
-  if (!trusted &&
-      crc32c(0, static_cast<const char*>(data) + sizeof h, l.total - sizeof h) != h.payload_crc)
+  if (!trusted && crc32c(0, static_cast<const char*>(data) + h.header_bytes,
+                         l.total - h.header_bytes) != h.payload_crc)
     return corrupt(err, "has a damaged payload (its checksum differs)");
   return OCTET_OK;
 }

@@ -14,6 +14,7 @@
 // 16 scales. A kernel reads one stream.
 #pragma once
 
+#include "src/conv_weights.h"
 #include "src/parallel.h"
 #include "src/tensor.h"
 
@@ -35,23 +36,26 @@ struct WeightsForm {
 
 // What kernels and ops need of packed weights, wherever they lie.
 struct WeightsView {
-  int64_t n, k;
+  int64_t n, k;  // convolution: conv.slots(), conv.logical_k(), and unit_view() for what tiles read
   const int8_t* panels;  // panel p at panels + p * panel_stride: [ceil(k/4)][16][4], or above
   int64_t panel_stride;
   // Null with groups, whose records have their own:
-  const int32_t* sums;   // [n16] sum over k of each channel's stored integers
+  const int32_t* sums;   // [n16] sum over k of each channel's stored integers; [phases][n16]
   const float* scale;    // [n16]; padding 1
   const int32_t* zero;   // [n16] zero points of the stored integers; padding 0
   const void* bias;      // [n16] of bias_type; padding 0
   octet_type bias_type;  // 0: none
   WeightsForm form;
   bool has_zero;  // some zero point of the stored integers is not 0
-  // A second copy in the layout kLayoutProved, or null: bytes from here to each panel, the panels.
+  // A second copy in the layout kLayoutProved, or null: for each panel, and for each phase before
+  // that, the bytes from its own entry to the panel; then the panels.
   const uint64_t* proved;
   float proved_load;  // its modelled cycles as a part of those with depth 2 throughout; 0: none
 
+  ConvForm conv;  // rank 0: a matrix
+
   const int8_t* proved_panel(int64_t p) const {
-    return reinterpret_cast<const int8_t*>(proved) + proved[p];
+    return reinterpret_cast<const int8_t*>(proved + p) + proved[p];
   }
 
   int64_t n16() const { return (n + 15) / 16 * 16; }
@@ -74,6 +78,7 @@ struct BlobLayout {
   size_t panel_stride, panels, sums, scale, zero, bias, total;
 };
 BlobLayout blob_layout(int64_t n, int64_t k, const WeightsForm& form);
+BlobLayout blob_layout(const ConvForm& conv);
 
 // Groups of `group` elements that weights of this type and K can have; the rule for the sentence.
 inline bool legal_group(octet_type type, int64_t k, int64_t group) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A peer library behind a pipe, for the comparisons of `octet bench gemm --peer`.
+"""A peer library behind a pipe, for `octet bench gemm --peer` and `octet bench conv --peer`.
 
     driver.py NAME [--isa CAP] [--threads N]     serves one peer
     driver.py --self-test [NAME...] [--isa CAP]  checks peers against float64 arithmetic
@@ -13,6 +13,8 @@ prepare   {"cmd": "prepare", "form", "m", "n", "k", "data": path, "copies": C}
           {"ok": true, "note"} or {"absent": sentence}
           forms: u8 (u8 -> u8), f32 (u8 -> float32), dynamic (float32, quantized in each call,
           -> float32) and fp32 (the library's float layer). layer.py says what the file holds.
+          A convolution has "conv" besides, an object with batch, in, out, channels,
+          out_channels, kernel, stride, dilation, pad_lo, pad_hi, out_pad, groups, transposed.
           copies (1): as many packed weights, used in turn, so that none stays in a cache
 run       {"cmd": "run", "iterations": N}    {"seconds": total}
 output    {"cmd": "output", "path": path}    {"ok": true}; the raw output, u8 or float32
@@ -54,12 +56,10 @@ def sentence(error: BaseException) -> str:
 
 class Driver:
     def __init__(self, name: str, peer):
-        from layer import FORMS, Absent, Layer, saturating_layer
+        import layer
 
-        self.name, self.peer = name, peer
-        self.forms, self.absent, self.layer = FORMS, Absent, Layer
-        self.saturating_layer = saturating_layer
-        self.remarks: dict[str, str] = {}  # form: what the probe for saturation found
+        self.name, self.peer, self.layers = name, peer, layer
+        self.remarks: dict[tuple, str] = {}  # what the probes for saturation found
         self.prepared = []
         self.calls = None
 
@@ -74,20 +74,25 @@ class Driver:
 
     def prepare(self, request: dict) -> dict:
         form, copies = request["form"], int(request.get("copies", 1))
-        if form not in self.forms:
-            return {"error": f"Unknown form {form!r}: give one of {', '.join(self.forms)}."}
+        if form not in self.layers.FORMS:
+            return {"error": f"Unknown form {form!r}: give one of {', '.join(self.layers.FORMS)}."}
         if copies < 1:
             return {"error": f"copies is {copies}: give at least 1."}
-        layer = self.layer.read(request["data"])
+        conv = "conv" in request
+        if conv:
+            layer = self.layers.ConvLayer.read_conv(request["data"], request["conv"])
+        else:
+            layer = self.layers.Layer.read(request["data"])
+        build = self.peer.prepare_conv if conv else self.peer.prepare
         for name in ("m", "n", "k"):
             if name in request and request[name] != getattr(layer, name):
                 return {"error": f"{name} is {request[name]}, the file's {getattr(layer, name)}."}
         try:
-            prepared = [self.peer.prepare(form, layer) for _ in range(copies)]
+            prepared = [build(form, layer) for _ in range(copies)]
             for each in prepared:
                 each.call()
-            remark = self.saturation(form)
-        except self.absent as absent:
+            remark = self.saturation(form, layer.geometry.depthwise if conv else None)
+        except self.layers.Absent as absent:
             return {"absent": str(absent)}
         except Exception as error:  # whatever the library raises is its refusal
             return {"absent": f"{self.name} refused: {sentence(error)}"}
@@ -96,24 +101,34 @@ class Driver:
         note = "; ".join(part for part in (prepared[0].note, remark) if part)
         return {"ok": True, "note": note}
 
-    def saturation(self, form: str) -> str:
-        """Asks once per form whether the largest products come out whole."""
+    def saturation(self, form: str, depthwise: bool | None) -> str:
+        """Asks once whether the largest products come out whole, in a product (depthwise is None),
+        a depthwise convolution or another one: libraries have kernels of their own for each."""
         if form == "fp32":
             return ""
-        if form not in self.remarks:
-            self.remarks[form] = ""
-            for m in (1, 16):
-                layer = self.saturating_layer(m)
-                prepared = self.peer.prepare(form, layer)
-                prepared.call()
-                got = float(prepared.output().astype("f8").ravel()[0])
-                expected = float((layer.exact_u8 if form == "u8" else layer.exact)[0, 0])
-                if abs(got - expected) > 0.02 * expected:
-                    self.remarks[form] = (
-                        f"saturates: 255 x 127 summed {layer.k} times is {expected:.0f} "
-                        f"and comes out as {got:.0f}"
-                    )
-        return self.remarks[form]
+        kind = (form, depthwise)
+        if kind not in self.remarks:
+            self.remarks[kind] = ""
+            if depthwise is None:
+                for m in (1, 16):
+                    self.probe(kind, self.peer.prepare, self.layers.saturating_layer(m))
+            else:
+                layer = self.layers.saturating_conv(depthwise)
+                self.probe(kind, self.peer.prepare_conv, layer)
+        return self.remarks[kind]
+
+    def probe(self, kind: tuple, build, layer) -> None:
+        form = kind[0]
+        prepared = build(form, layer)
+        prepared.call()
+        exact = (layer.exact_u8 if form == "u8" else layer.exact).ravel()
+        largest = int(exact.argmax())  # padding has no part in it
+        got, expected = float(prepared.output().ravel()[largest]), float(exact[largest])
+        if abs(got - expected) > 0.02 * expected:
+            self.remarks[kind] = (
+                f"saturates: 255 x 127 summed {layer.k} times is {expected:.0f} "
+                f"and comes out as {got:.0f}"
+            )
 
     def run(self, request: dict) -> dict:
         iterations = int(request["iterations"])

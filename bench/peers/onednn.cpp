@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// oneDNN's matmul, through its C interface and the header that wraps it. Weights are in the order
-// that the primitive asks for, everything is made before the first timed call, and the scratchpad
-// is the caller's. The source's zero point is given to the library ("zero point"), or folded into
-// the bias as a user can who knows the weights ("folded").
-#include <array>
-#include <chrono>
-#include <cstring>
+// oneDNN's matmul, through its C interface and the header that wraps it. The source's zero point is
+// given to the library ("zero point"), or folded into the bias as a user can who knows the weights
+// ("folded").
 #include <exception>
-#include <oneapi/dnnl/dnnl.hpp>
-#include <unordered_map>
 
-#include "bench/peer.h"
+#include "onednn_call.h"
 
 namespace octet_cli {
 namespace {
@@ -43,82 +37,13 @@ const char* effective_isa() {
   }
 }
 
-class Matmul : public PreparedPeer {
- public:
-  Matmul(const dnnl::engine& engine, const dnnl::stream& stream)
-      : engine_(engine), stream_(stream) {}
-
-  void create(const memory::desc& src, const memory::desc& weights, const memory::desc& bias,
-              const memory::desc& dst, dnnl::primitive_attr attr) {
-    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    desc_ = bias.get_size() ? dnnl::matmul::primitive_desc(engine_, src, weights, bias, dst, attr)
-                            : dnnl::matmul::primitive_desc(engine_, src, weights, dst, attr);
-    primitive_ = dnnl::matmul(desc_);
-    note = desc_.impl_info_str();
-    argument(DNNL_ARG_SCRATCHPAD, memory(desc_.scratchpad_desc(), engine_));
-    dst_ = memory(desc_.dst_desc(), engine_);
-    argument(DNNL_ARG_DST, dst_);
-  }
-
-  // A small array in the order that it has.
-  template <typename Value>
-  void argument(int name, memory::data_type type, const std::vector<Value>& values) {
-    memory held({{static_cast<memory::dim>(values.size())}, type, memory::format_tag::a}, engine_);
-    std::memcpy(held.get_data_handle(), values.data(), values.size() * sizeof(Value));
-    argument(name, held);
-  }
-
-  void matrix(int name, const memory::desc& desc, const void* data) {
-    memory held(desc, engine_);
-    if (desc.get_size()) std::memcpy(held.get_data_handle(), data, desc.get_size());
-    argument(name, held);
-  }
-
-  // From [n][k] to what the primitive asked for.
-  void weights(memory::data_type type, size_t k, size_t n, const void* data) {
-    memory given({{dim(k), dim(n)}, type, memory::format_tag::ba}, engine_,
-                 const_cast<void*>(data));
-    memory packed(desc_.weights_desc(), engine_);
-    dnnl::reorder(given, packed).execute(stream_, given, packed);
-    stream_.wait();
-    argument(DNNL_ARG_WEIGHTS, packed);
-  }
-
-  double run(size_t iterations) override {
-    std::vector<dnnl_exec_arg_t> arguments;
-    for (const auto& [name, held] : held_) arguments.push_back({name, held.get()});
-    const dnnl_primitive_t primitive = primitive_.get();
-    const dnnl_stream_t stream = stream_.get();
-    const auto start = std::chrono::steady_clock::now();
-    for (; iterations > 0; --iterations) {
-      dnnl_primitive_execute(primitive, stream, static_cast<int>(arguments.size()),
-                             arguments.data());
-      dnnl_stream_wait(stream);
-    }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-
-  bool output(void* y, size_t bytes) override {
-    if (bytes != dst_.get_desc().get_size()) return false;
-    std::memcpy(y, dst_.get_data_handle(), bytes);
-    return true;
-  }
-
-  static memory::dim dim(size_t size) { return static_cast<memory::dim>(size); }
-
- private:
-  void argument(int name, const memory& held) { held_[name] = held; }
-
-  dnnl::engine engine_;
-  dnnl::stream stream_;
-  dnnl::matmul::primitive_desc desc_;
-  dnnl::matmul primitive_;
-  memory dst_;
-  std::unordered_map<int, memory> held_;
-};
+// [n][k], oneDNN's B transposed.
+memory::desc given_weights(const Problem& p, memory::data_type type) {
+  return {{dim(p.k()), dim(p.n())}, type, memory::format_tag::ba};
+}
 
 memory::desc rows(size_t m, size_t n, memory::data_type type) {
-  return {{Matmul::dim(m), Matmul::dim(n)}, type, memory::format_tag::ab};
+  return {{dim(m), dim(n)}, type, memory::format_tag::ab};
 }
 
 class OneDnn : public Peer {
@@ -132,6 +57,7 @@ class OneDnn : public Peer {
   }
 
   Offer prepare(const Problem& p) override {
+    if (p.conv) return convolutions(engine_, stream_, p);
     if (p.form == Form::kDynamic) return {{}, "oneDNN's matmul quantizes no activations."};
     return attempt([&](Offer& offer) {
       offer.variants.push_back(quantized(p, false));
@@ -140,18 +66,18 @@ class OneDnn : public Peer {
   }
 
   Offer prepare_float(const Problem& p) override {
+    if (p.conv) return float_convolutions(engine_, stream_, p);
     return attempt([&](Offer& offer) {
-      auto product = std::make_unique<Matmul>(engine_, stream_);
+      auto product = std::make_unique<OneDnnCall>(engine_, stream_);
       const auto f32 = memory::data_type::f32;
-      const memory::desc any({Matmul::dim(p.k()), Matmul::dim(p.n())}, f32,
-                             memory::format_tag::any);
-      product->create(rows(p.m(), p.k(), f32), any, rows(1, p.n(), f32), rows(p.m(), p.n(), f32),
-                      {});
+      const memory::desc any({dim(p.k()), dim(p.n())}, f32, memory::format_tag::any);
+      create(*product, rows(p.m(), p.k(), f32), any, rows(1, p.n(), f32), rows(p.m(), p.n(), f32),
+             {});
       std::vector<float> w(p.w.size());
       for (size_t i = 0; i < w.size(); ++i) w[i] = p.w_float(i);
-      product->weights(f32, p.k(), p.n(), w.data());
-      product->matrix(DNNL_ARG_SRC, rows(p.m(), p.k(), f32), p.x_float.data());
-      product->matrix(DNNL_ARG_BIAS, rows(1, p.n(), f32), p.bias.data());
+      product->weights(given_weights(p, f32), w.data());
+      product->tensor(DNNL_ARG_SRC, rows(p.m(), p.k(), f32), p.x_float.data());
+      product->tensor(DNNL_ARG_BIAS, rows(1, p.n(), f32), p.bias.data());
       offer.variants.push_back(std::move(product));
     });
   }
@@ -169,8 +95,16 @@ class OneDnn : public Peer {
     return offer;
   }
 
+  void create(OneDnnCall& product, const memory::desc& src, const memory::desc& weights,
+              const memory::desc& bias, const memory::desc& dst, dnnl::primitive_attr attr) {
+    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    product.adopt<dnnl::matmul>(
+        bias.get_size() ? dnnl::matmul::primitive_desc(engine_, src, weights, bias, dst, attr)
+                        : dnnl::matmul::primitive_desc(engine_, src, weights, dst, attr));
+  }
+
   std::unique_ptr<PreparedPeer> quantized(const Problem& p, bool folded) {
-    auto product = std::make_unique<Matmul>(engine_, stream_);
+    auto product = std::make_unique<OneDnnCall>(engine_, stream_);
     product->variant = folded ? "folded" : "zero point";
     const auto f32 = memory::data_type::f32;
     const auto act = p.act_signed ? memory::data_type::s8 : memory::data_type::u8;
@@ -190,14 +124,13 @@ class OneDnn : public Peer {
       attr.set_zero_points_mask(DNNL_ARG_DST, 0);
     }
     if (!folded) attr.set_zero_points_mask(DNNL_ARG_SRC, 0);
-    const memory::desc any({Matmul::dim(p.k()), Matmul::dim(p.n())}, memory::data_type::s8,
+    const memory::desc any({dim(p.k()), dim(p.n())}, memory::data_type::s8,
                            memory::format_tag::any);
-    product->create(rows(p.m(), p.k(), act), any,
-                    with_bias ? rows(1, p.n(), bias_type) : memory::desc(), rows(p.m(), p.n(), out),
-                    attr);
+    create(*product, rows(p.m(), p.k(), act), any,
+           with_bias ? rows(1, p.n(), bias_type) : memory::desc(), rows(p.m(), p.n(), out), attr);
 
-    product->weights(memory::data_type::s8, p.k(), p.n(), p.w.data());
-    product->matrix(DNNL_ARG_SRC, rows(p.m(), p.k(), act), p.x.data());
+    product->weights(given_weights(p, memory::data_type::s8), p.w.data());
+    product->tensor(DNNL_ARG_SRC, rows(p.m(), p.k(), act), p.x.data());
     if (!raw) {
       product->argument(DNNL_ARG_ATTR_SCALES | DNNL_ARG_SRC, f32, std::vector<float>{p.in_scale});
       product->argument(DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, f32, p.w_scale);
@@ -214,7 +147,7 @@ class OneDnn : public Peer {
     return product;
   }
 
-  static void bias(Matmul& product, const Problem& p, bool folded, bool raw) {
+  static void bias(OneDnnCall& product, const Problem& p, bool folded, bool raw) {
     std::vector<float> real = p.bias;
     std::vector<int32_t> whole(p.n(), 0);
     for (size_t j = 0; folded && j < p.n(); ++j) {
@@ -224,7 +157,7 @@ class OneDnn : public Peer {
       real[j] += p.in_scale * p.w_scale[j] * static_cast<float>(whole[j]);
     }
     const auto type = raw ? memory::data_type::s32 : memory::data_type::f32;
-    product.matrix(DNNL_ARG_BIAS, rows(1, p.n(), type),
+    product.tensor(DNNL_ARG_BIAS, rows(1, p.n(), type),
                    raw ? static_cast<const void*>(whole.data()) : real.data());
   }
 

@@ -56,6 +56,7 @@ class OpenBlas : public Peer {
   }
   Offer prepare(const Problem&) override { return {{}, "OpenBLAS has no int8 product."}; }
   Offer prepare_float(const Problem& problem) override {
+    if (problem.conv) return {{}, "OpenBLAS has no convolution."};
     Offer offer;
     offer.variants.push_back(std::make_unique<Sgemm>(problem));
     return offer;

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from layer import Layer
+from layer import Absent, ConvLayer, Layer
 
 
 @dataclass
@@ -35,6 +35,15 @@ class Peer(ABC):
     @abstractmethod
     def prepare(self, form: str, layer: Layer) -> Prepared:
         """Raises layer.Absent where this peer cannot do `form`."""
+
+    def prepare_conv(self, form: str, layer: ConvLayer) -> Prepared:
+        """The same for a convolution; its output is [N, (D, (H,)) W, O]."""
+        raise Absent("Its convolutions are not compared.")
+
+
+def only_u8(form: str) -> None:
+    if form != "u8":
+        raise Absent("Its convolutions are compared in the form u8 alone.")
 
 
 @contextlib.contextmanager

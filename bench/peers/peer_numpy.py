@@ -2,8 +2,8 @@
 """NumPy, in plain arithmetic: no rival, but the protocol's partner where nothing is installed."""
 
 import numpy as np
-from layer import Layer
-from peer import Peer, Prepared
+from layer import ConvLayer, Layer
+from peer import Peer, Prepared, only_u8
 
 
 class NumpyPeer(Peer):
@@ -40,4 +40,16 @@ class NumpyPeer(Peer):
             np.add(out, layer.bias, out=out)
 
         call = {"u8": u8, "f32": f32, "dynamic": dynamic, "fp32": fp32}[form]
+        return Prepared(call, lambda: out)
+
+    def prepare_conv(self, form: str, layer: ConvLayer) -> Prepared:
+        only_u8(form)
+        out = np.empty(layer.shape, np.uint8)
+        units = np.float64(layer.in_scale) * layer.weight_scales.astype(np.float64)
+
+        def call() -> None:
+            real = layer.convolve() * units + layer.bias.astype(np.float64)
+            steps = np.rint(real / np.float64(layer.out_scale)) + layer.out_zero
+            out[:] = np.clip(steps, 0, 255)
+
         return Prepared(call, lambda: out)

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from layer import Absent, Layer
-from peer import Peer, Prepared, stdout_captured
+from layer import Absent, ConvLayer, Layer
+from peer import Peer, Prepared, only_u8, stdout_captured
 
 warnings.filterwarnings("ignore")
 
@@ -92,6 +92,51 @@ class TorchPeer(Peer):
             return Prepared(call, lambda: call().int_repr().numpy())
         return Prepared(
             call, lambda: call().numpy(), "quantized per tensor" if form == "dynamic" else ""
+        )
+
+    def prepare_conv(self, form: str, layer: ConvLayer) -> Prepared:
+        only_u8(form)
+        g = layer.geometry
+        if g.transposed:
+            raise Absent("PyTorch's transposed convolution has no scale for each channel.")
+        x, pads, note = self._image(layer), g.pad_lo, ""
+        if not g.symmetric:
+            x, pads, note = self._padded(layer), [0] * g.rank, "padding is part of its input"
+        prepack = getattr(torch.ops.quantized, f"conv{g.rank}d_prepack")
+        packed = prepack(
+            self._kernel(layer), _tensor(layer.bias), g.stride, pads, g.dilation, g.groups
+        )
+        op = getattr(torch.ops.quantized, f"conv{g.rank}d")
+        op = (op.default if g.rank == 1 else op.new)._op
+        call = partial(op, x, packed, float(layer.out_scale), layer.out_zero)
+
+        def output() -> np.ndarray:
+            return np.ascontiguousarray(np.moveaxis(call().int_repr().numpy(), 1, -1))
+
+        return Prepared(call, output, note)
+
+    def _image(self, layer: ConvLayer) -> torch.Tensor:
+        """Channels first by its strides, last in memory."""
+        x = torch._make_per_tensor_quantized_tensor(
+            _tensor(layer.input), float(layer.in_scale), layer.in_zero
+        )
+        return x.movedim(-1, 1)
+
+    def _padded(self, layer: ConvLayer) -> torch.Tensor:
+        g = layer.geometry
+        sides = [(0, 0), *zip(g.pad_lo, g.pad_hi, strict=True), (0, 0)]
+        image = np.pad(layer.input, sides, constant_values=layer.in_zero)
+        x = torch._make_per_tensor_quantized_tensor(
+            _tensor(image), float(layer.in_scale), layer.in_zero
+        )
+        return x.movedim(-1, 1)
+
+    def _kernel(self, layer: ConvLayer) -> torch.Tensor:
+        return torch._make_per_channel_quantized_tensor(
+            _tensor(layer.channels_first),
+            _tensor(layer.weight_scales).double(),
+            torch.zeros(layer.n, dtype=torch.int64),
+            0,
         )
 
     def _weights(self, layer: Layer) -> torch.Tensor:

@@ -13,7 +13,25 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from layer import FORMS, Layer, random_layer
+from layer import FORMS, Layer, geometry_of, random_conv, random_layer
+
+# One of each class; kernel, stride, padding and groups in every order of extents.
+GEOMETRIES = [
+    geometry_of([7, 9], 16, 24, [1, 1]),
+    geometry_of([9, 7], 8, 16, [3, 5], pad_lo=[1, 2], pad_hi=[1, 2], batch=2),
+    geometry_of([11, 10], 3, 16, [3, 3], stride=[2, 2], pad_lo=[0, 0], pad_hi=[1, 1]),
+    geometry_of([9, 9], 32, 32, [3, 3], groups=32, pad_lo=[1, 1], pad_hi=[1, 1]),
+    geometry_of([8, 8], 16, 32, [5, 5], groups=16, pad_lo=[2, 2], pad_hi=[2, 2], stride=[2, 2]),
+    geometry_of([8, 6], 32, 64, [3, 3], groups=4, pad_lo=[1, 1], pad_hi=[1, 1]),
+    geometry_of([12, 12], 16, 16, [3, 3], dilation=[2, 3], pad_lo=[2, 3], pad_hi=[2, 3]),
+    geometry_of([5, 6], 16, 12, [4, 4], transposed=True, stride=[2, 2], pad_lo=[1, 1],
+                pad_hi=[1, 1]),
+    geometry_of([5, 6], 16, 16, [3, 3], transposed=True, stride=[2, 2], pad_lo=[1, 1],
+                pad_hi=[1, 1], out_pad=[1, 1], groups=2),
+    geometry_of([40], 16, 24, [5], pad_lo=[4], pad_hi=[0]),
+    geometry_of([40], 16, 24, [4], transposed=True, stride=[2], pad_lo=[1], pad_hi=[1]),
+    geometry_of([4, 6, 5], 8, 16, [3, 3, 1], pad_lo=[1, 1, 0], pad_hi=[1, 1, 0]),
+]  # fmt: skip
 
 SHAPES = [(7, 5, 3), (1, 256, 256), (4, 64, 130), (33, 65, 129), (128, 256, 512)]
 
@@ -102,6 +120,34 @@ def check(child: Child, form: str, folder: Path, shapes: list) -> tuple[str, boo
     return f"{word}, off by {worst:.3g} {unit}, {call:.2f} us at 7x5x3; {note}", word != "WRONG"
 
 
+def check_convs(child: Child, folder: Path) -> tuple[str, bool]:
+    """The same about convolutions."""
+    worst, good, silent, refused, note = 0.0, True, False, [], ""
+    rng = np.random.default_rng(8)
+    data, out = folder / "layer", folder / "output"
+    for number, geometry in enumerate(GEOMETRIES):
+        layer = random_conv(rng, geometry)
+        layer.write(data)
+        reply = child.ask(cmd="prepare", form="u8", data=str(data), conv=geometry.request)
+        if "absent" in reply:
+            refused.append(f"{number}: {reply['absent']}")
+            continue
+        if "error" in reply:
+            return f"ERROR: {reply['error']}", False
+        note = reply["note"] if "saturates" not in note else note
+        child.ask(cmd="output", path=str(out))
+        got = np.fromfile(out, np.uint8)
+        if got.size != layer.exact_u8.size:
+            return f"WRONG size of the output {number}", False
+        off = np.abs(got.reshape(layer.shape).astype(int) - layer.exact_u8).max()
+        good &= bool(off <= 1)
+        silent |= bool(off > 1) and "saturates" not in reply["note"]
+        worst = max(worst, off)
+    word = "ok" if good else "WRONG" if silent else "announced"
+    line = f"{word}, off by {worst:.0f} steps; {note}"
+    return "; ".join([line, *refused]), word != "WRONG"
+
+
 def main(names: list[str], cap: str, threads: int) -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -119,5 +165,10 @@ def main(names: list[str], cap: str, threads: int) -> int:
                 failed += not good
                 if not good and child.process.poll() is not None:
                     break
+            child.close()
+            child = Child(name, cap, threads)
+            line, good = check_convs(child, Path(folder))
+            print(f"  {'conv u8':8} {line}", flush=True)
+            failed += not good
             child.close()
     return int(failed > 0)

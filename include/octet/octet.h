@@ -278,24 +278,31 @@ enum {
 
 /* How windows slide over an image; entries 0 .. rank - 1 are D H W, H W or W, the others 0. An
  * output has floor((in + pad_lo + pad_hi - dilation * (kernel - 1) - 1) / stride) + 1 indices along
- * each dim. In this release pooling has one. */
+ * each dim, that of a transposed convolution (in - 1) * stride - pad_lo - pad_hi + dilation *
+ * (kernel - 1) + 1 + out_pad. */
 typedef struct octet_geometry {
-  uint32_t struct_size, flags;    /* flags: 0 */
+  uint32_t struct_size, flags;    /* OCTET_TRANSPOSED; pooling: 0 */
   int32_t rank;                   /* spatial dims, 1 to 3 */
-  int32_t groups;                 /* 1 */
+  int32_t groups;                 /* of channels; pooling: 1 */
   int32_t stride[3], dilation[3]; /* at least 1 */
   int32_t pad_lo[3], pad_hi[3];   /* before and behind the image, 0 or more */
-  int32_t out_pad[3], reserved;   /* 0 */
+  int32_t out_pad[3], reserved; /* out_pad: transposed only, below max(stride, dilation); else 0 */
 } octet_geometry;
+enum { OCTET_TRANSPOSED = 1 };
 
 typedef struct octet_weights_desc {
   uint32_t struct_size, flags;    /* OCTET_SHAPE_ONLY, OCTET_LEAN */
   const octet_tensor* source;     /* [N,K], any strides: F32 (quantized here), or S8, U8, S4 or U4
-                                     with q (scales, zero points) */
+                                     with q (scales, zero points). Convolution: [O,(D,H,)W,I/groups],
+                                     or with groups above 1 also [groups,O/groups,(D,H,)W,I/groups],
+                                     whatever its strides (OIHW and IOHW are views); no 4 bits, no
+                                     groups of K; channels are axis 0, O scales */
   const octet_scheme* scheme;     /* F32 source only; NULL: s8, per channel (axis 0), symmetric,
                                      -127..127. range MSE:     the scale of least squared error */
   const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
-  const octet_geometry* geometry; /* NULL */
+  const octet_geometry* geometry; /* NULL: a matrix. Of a convolution's, rank, groups and flags
+                                     count and, if transposed, stride and dilation, which must be
+                                     those of the op; the rest is the op's alone */
 } octet_weights_desc;
 enum {
   OCTET_SHAPE_ONLY = 1, /* no data needed: ops can be planned and described, run is refused */

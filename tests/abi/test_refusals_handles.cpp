@@ -213,7 +213,7 @@ TEST_F(Refusals, WeightsPacking) {
 TEST_F(Refusals, WeightsOfALaterRelease) {
   octet_geometry geometry = sized<octet_geometry>();
   w.weights.geometry = &geometry;
-  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.weights_create(err), "geometry");
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.weights_create(err), "octet_geometry.rank");
   w.weights.geometry = nullptr;
   for (const octet_type type : {OCTET_U2, OCTET_S2, OCTET_F16, OCTET_BF16, OCTET_S16}) {
     w.source.type = type;

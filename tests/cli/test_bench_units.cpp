@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The arithmetic of the benchmark: bounds, means, cliffs, distributions, shape sets, threads, and
-// that a report survives the way between two processes.
+// The arithmetic of the benchmark: bounds, means, cliffs, distributions, sets of shapes and layers,
+// exact convolutions, threads, and that a report survives the way between two processes.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "api.h"
 #include "bench/distribution.h"
+#include "bench/exact.h"
 #include "bench/pool.h"
 #include "bench/report.h"
 #include "bench/roofline.h"
@@ -188,6 +192,42 @@ TEST(Report, RowsAreTheSameBehindThePipe) {
   EXPECT_DOUBLE_EQ(all["peaks"]["avx512vnni"].get<double>(), 100);
 }
 
+TEST(Report, ConvolutionsAreTheSameBehindThePipe) {
+  CapReport cap;
+  cap.isa = "avx2";
+  for (const char* image : {"2x9x8x16", "1x9x8x16"}) {
+    Row r = row({}, 10, 9);
+    r.conv = read_conv({image, "k3x5", "o32", "s2x1", "p1:0x2", "d1x2", "g4"});
+    r.conv->times = 3;
+    r.shape = r.conv->product();
+    r.why = "in groups";
+    r.peers = {peer("x", 2), peer("y", 0.5)};
+    r.peers[1].other_cap = true;
+    cap.rows.push_back(r);
+  }
+  cap.rows[1].peers.pop_back();
+  const auto json = to_json(cap);
+  const CapReport back = cap_report(nlohmann::ordered_json::parse(json.dump()));
+  EXPECT_EQ(to_json(back).dump(), json.dump());
+  EXPECT_EQ(back.rows.at(0).conv, cap.rows[0].conv);
+
+  Report report;
+  report.caps = {back};
+  const auto all = to_json(report);
+  const auto& shape = all["rows"][0]["shape"];
+  EXPECT_EQ(shape["layer"], "2x9x8x16 k3x5 o32 s2x1 d1x2 p1:0x2:2 g4");
+  EXPECT_EQ(shape["class"], "grouped");
+  EXPECT_EQ(shape["out"], nlohmann::ordered_json({4, 4}));
+  // The fastest peer is that of the same cap.
+  EXPECT_DOUBLE_EQ(all["classes"]["avx2"]["grouped"]["best"].get<double>(), 2);
+  // Three layers of the network; y did not do all of them.
+  ASSERT_EQ(all["totals"].size(), 2u);
+  EXPECT_EQ(all["totals"][1]["batch"], 1);
+  EXPECT_NEAR(all["totals"][1]["octet_us"].get<double>(), 30, 1e-9);
+  EXPECT_NEAR(all["totals"][1]["peers"]["x"].get<double>(), 60, 1e-9);
+  EXPECT_FALSE(all["totals"][1]["peers"].contains("y"));
+}
+
 struct Moments {
   double sigma;
   int largest;
@@ -243,6 +283,183 @@ TEST(Shapes, EverySetOfTheProjectCanBeRead) {
   EXPECT_EQ(read_shapes(OCTET_SHAPE_DIR, "sweep-m").size(), 5u * 64);
   EXPECT_EQ(read_shapes(OCTET_SHAPE_DIR, "llm").size(), 4u * 6);
   EXPECT_EQ(read_shapes(OCTET_SHAPE_DIR, "square").back(), (Shape{4096, 4096, 4096}));
+}
+
+TEST(ConvShape, WordsAreRead) {
+  const ConvShape c = read_conv({"2x10x12x8", "k3x5", "o16", "s2", "p1:0x2", "d1x2", "g2"});
+  EXPECT_EQ(c.rank, 2);
+  EXPECT_EQ(c.batch, 2);
+  EXPECT_EQ(c.in, (ConvShape::Dims{10, 12, 1}));
+  EXPECT_EQ(c.kernel, (ConvShape::Dims{3, 5, 1}));
+  EXPECT_EQ(c.stride, (ConvShape::Dims{2, 2, 1}));
+  EXPECT_EQ(c.dilation, (ConvShape::Dims{1, 2, 1}));
+  EXPECT_EQ(c.pad_lo, (ConvShape::Dims{1, 2, 0}));
+  EXPECT_EQ(c.pad_hi, (ConvShape::Dims{0, 2, 0}));
+  EXPECT_EQ(c.out(0), (10 + 1 - 3) / 2 + 1);
+  EXPECT_EQ(c.out(1), (12 + 4 - 9) / 2 + 1);
+  EXPECT_EQ(c.product(), (Shape{2 * 5 * 4, 16, 15 * 4}));
+
+  const ConvShape up = read_conv({"1x7x16", "k4", "o8", "s2", "p1", "q1", "t"});
+  EXPECT_EQ(up.out(0), 6 * 2 + 4 - 2 + 1);
+  EXPECT_EQ(up.product(), (Shape{7, 8, 4 * 16}));
+}
+
+TEST(ConvShape, TheTextReadsBack) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"1x56x56x64", "k3", "o128", "s2", "p1"},
+           {"8x9x7x32", "k3x1", "o32", "p1x0", "gC"},
+           {"1x100x64", "k9", "o64", "d4", "p32:0"},
+           {"2x4x8x8x16", "k2x2x1", "o8", "s2x2x1", "t", "q1x0x0", "g2"}}) {
+    const ConvShape c = read_conv(words);
+    std::istringstream text(c.text());
+    std::vector<std::string> back;
+    for (std::string word; text >> word;) back.push_back(word);
+    EXPECT_EQ(read_conv(back), c) << c.text();
+  }
+}
+
+TEST(ConvShape, Classes) {
+  auto name = [](const std::vector<std::string>& words) {
+    return std::string(class_of(read_conv(words)));
+  };
+  EXPECT_EQ(name({"1x9x9x64", "k1", "o8"}), "1x1");
+  EXPECT_EQ(name({"1x9x9x64", "k3", "o8"}), "dense");
+  EXPECT_EQ(name({"1x9x9x3", "k3", "o8"}), "first");
+  EXPECT_EQ(name({"1x9x9x8", "k3", "o16", "gC"}), "depthwise");
+  EXPECT_EQ(name({"1x9x9x8", "k3", "o8", "g2"}), "grouped");
+  EXPECT_EQ(name({"1x9x9x8", "k3", "o8", "g8", "t"}), "transposed");
+  EXPECT_EQ(name({"1x9x9x8", "k3", "o8", "d2"}), "dilated");
+  EXPECT_EQ(name({"1x9x8", "k3", "o8"}), "1-D");
+  EXPECT_EQ(name({"1x9x9x9x8", "k1", "o8"}), "3-D");
+}
+
+TEST(ConvShape, WhatIsNoLayerIsRefused) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {},
+           {"k3"},
+           {"1x8", "o8"},
+           {"1x2x2x2x2x8", "o8"},
+           {"0x4x4x8", "o8"},
+           {"1x4x4x8"},
+           {"1x4x4x8", "o0"},
+           {"1x4x4x8", "o8", "k0"},
+           {"1x4x4x8", "o8", "s0"},
+           {"1x4x4x8", "o8", "d-1"},
+           {"1x4x4x8", "o8", "k3x3x3"},
+           {"1x4x4x8", "o8", "k5"},
+           {"1x4x4x8", "o8", "g3"},
+           {"1x4x4x8", "o8", "p1:2:3"},
+           {"1x4x4x8", "o8", "q1"},
+           {"1x4x4x8", "o8", "z1"},
+           {"1x4x4x8", "o8", "k"},
+           {"1x4x4x1048577", "o8"},
+           {"1048576x1048576x1048576x1048576x1048576", "o1048576"}}) {
+    std::string text;
+    for (const std::string& word : words) text += word + " ";
+    EXPECT_THROW(read_conv(words), UsageError) << text;
+  }
+}
+
+TEST(ConvShape, EverySetOfTheProjectCanBeRead) {
+  const std::string folder = std::string(OCTET_SHAPE_DIR) + "/conv";
+  std::set<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(folder))
+    names.insert(file.path().stem());
+  for (const char* name :
+       {"resnet50", "mobilenetv2", "efficientnet-lite0", "inception-v3", "resnext101",
+        "shufflenetv2", "unet", "conv1d-audio", "video3d", "corpus"})
+    EXPECT_EQ(names.count(name), 1u) << name;
+  std::set<std::string> classes;
+  for (const std::string& name : names)
+    for (const ConvShape& c : read_conv_set(folder, name)) classes.insert(class_of(c));
+  EXPECT_EQ(classes.size(), 9u);
+  // Multiply-adds of one image, as the networks' papers have them, classifiers left out.
+  auto work = [&](const char* name) {
+    double sum = 0;
+    for (const ConvShape& c : read_conv_set(folder, name)) {
+      const Shape p = c.product();
+      if (c.batch == 1) sum += static_cast<double>(p.m * p.n * p.k * c.times);
+    }
+    return sum / 1e6;
+  };
+  EXPECT_NEAR(work("resnet50"), 4087, 10);
+  EXPECT_NEAR(work("mobilenetv2"), 299.5, 5);
+  EXPECT_NEAR(work("efficientnet-lite0"), 400, 20);
+  EXPECT_NEAR(work("resnext101"), 16412, 100);
+  EXPECT_NEAR(work("inception-v3"), 5711, 60);
+  EXPECT_NEAR(work("shufflenetv2"), 145, 4);
+}
+
+TEST(ConvShape, SetsHaveBatchesAndCounts) {
+  const std::string folder = std::filesystem::temp_directory_path();
+  const std::string path = folder + "/octet_conv_set.txt";
+  auto write = [&path](const char* text) { std::ofstream(path) << text; };
+  write("# mine\n\n1,8x4x4x8 k1 o8 *3 # odd\n1x4x8 o8\n");
+  const auto shapes = read_conv_set(folder, "octet_conv_set");
+  ASSERT_EQ(shapes.size(), 3u);
+  EXPECT_EQ(shapes[1].batch, 8);
+  EXPECT_EQ(shapes[1].times, 3);
+  EXPECT_EQ(shapes[2].times, 1);
+  for (const char* bad : {"", "1x4x4x8 o8 *0\n", "*3\n", "1,x4x4x8 o8\n", "1x4x4x8 k9 o8\n"}) {
+    write(bad);
+    EXPECT_THROW(read_conv_set(folder, "octet_conv_set"), UsageError) << bad;
+  }
+  std::filesystem::remove(path);
+  EXPECT_THROW(read_conv_set(folder, "octet_conv_set"), UsageError);
+}
+
+Problem problem_of(const std::vector<std::string>& words, const std::vector<int>& x,
+                   const std::vector<int>& w) {
+  Problem p = make_problem(read_conv(words), Form::kS32, false, "uniform");
+  p.in_zero = 10;
+  EXPECT_EQ(x.size(), p.x.size());
+  EXPECT_EQ(w.size(), p.w.size());
+  std::copy(x.begin(), x.end(), p.x.begin());
+  std::copy(w.begin(), w.end(), p.w.begin());
+  return p;
+}
+
+std::vector<int64_t> sums_of(const Problem& p) {
+  std::vector<int64_t> sums;
+  for (const ExactOutput& one : exact_outputs(p)) {
+    EXPECT_EQ(one.at, sums.size());
+    sums.push_back(one.sum);
+  }
+  return sums;
+}
+
+TEST(Exact, ConvolutionsByHand) {
+  // x - 10 is 1 2 3 4.
+  EXPECT_EQ(sums_of(problem_of({"1x4x1", "k3", "o1", "p1"}, {11, 12, 13, 14}, {1, 2, 5})),
+            (std::vector<int64_t>{12, 20, 28, 11}));
+  EXPECT_EQ(
+      sums_of(problem_of({"1x4x1", "k2", "o1", "d2", "s2", "p2:0"}, {11, 12, 13, 14}, {3, 1})),
+      (std::vector<int64_t>{1, 6}));
+  // Taps are not flipped: each input spreads 3 1 over two outputs, two apart.
+  EXPECT_EQ(sums_of(problem_of({"1x2x1", "k2", "o1", "s2", "t"}, {11, 12}, {3, 1})),
+            (std::vector<int64_t>{3, 1, 6, 2}));
+  EXPECT_EQ(sums_of(problem_of({"1x2x1", "k3", "o1", "s2", "p1", "q1", "t"}, {11, 12}, {3, 1, 4})),
+            (std::vector<int64_t>{1, 4 + 6, 2, 8}));
+  // Two groups: output channels 0 1 read input channel 0, 2 3 input channel 1.
+  EXPECT_EQ(sums_of(problem_of({"1x1x2", "k1", "o4", "g2"}, {11, 12}, {1, 2, 3, 4})),
+            (std::vector<int64_t>{1, 2, 6, 8}));
+  // Height and width, two samples.
+  EXPECT_EQ(sums_of(problem_of({"2x1x2x1", "k1x2", "o1"}, {11, 12, 13, 14}, {1, 10})),
+            (std::vector<int64_t>{21, 43}));
+}
+
+TEST(Exact, DistanceIsOfTheFormsUnits) {
+  Problem p = make_problem(read_conv({"1x2x2", "k1", "o1"}), Form::kQ8, false, "uniform");
+  p.out_scale = 0.5f;
+  p.out_zero = 7;
+  EXPECT_EQ(distance(p, {1, 0, 1.3}, {0, 10}), 0);
+  EXPECT_EQ(distance(p, {0, 0, 1e6}, {250, 0}), 5);
+  p.form = Form::kF32;
+  std::vector<uint8_t> y(8);
+  const float value = 2.5f;
+  std::memcpy(&y[4], &value, sizeof value);
+  EXPECT_EQ(distance(p, {1, 0, 3.0}, y), 0.5);
+  EXPECT_GT(tolerance(p), 0);
 }
 
 TEST(Timing, LostCandidatesAreLeftOutAndColdOnesAreEvictedBeforeEachCall) {

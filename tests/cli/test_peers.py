@@ -153,6 +153,47 @@ class Protocol(unittest.TestCase):
             for reply in replies[1:]:
                 self.assertGreater(reply["seconds"], 0)
 
+    def conv(self, **more) -> dict:
+        """The product as a convolution: 3 images of one pixel, the same file and output."""
+        one, none = [1, 1], [0, 0]
+        geometry = {
+            "batch": M,
+            "in": one,
+            "out": one,
+            "channels": K,
+            "out_channels": N,
+            "kernel": one,
+            "stride": one,
+            "dilation": one,
+            "pad_lo": none,
+            "pad_hi": none,
+            "out_pad": none,
+            "groups": 1,
+            "transposed": False,
+        }
+        return geometry | more
+
+    def test_a_convolution_of_one_tap_is_the_product(self):
+        _, replies = self.talk(self.prepare("u8", conv=self.conv()), self.output())
+        self.assertEqual(replies, [{"ok": True, "note": ""}, {"ok": True}])
+        expected = [
+            [min(255, max(0, round(v / OUT_SCALE) + OUT_ZERO)) for v in row] for row in exact()
+        ]
+        self.assertEqual(self.read("B"), expected)
+
+    def test_padding_adds_outputs_of_the_bias_alone(self):
+        padded = self.conv(pad_lo=[0, 0], pad_hi=[1, 0], out=[2, 1])
+        _, replies = self.talk(self.prepare("u8", conv=padded), self.output())
+        self.assertEqual(replies[1], {"ok": True})
+        got = list((self.folder / "output").read_bytes())
+        bias = [round(b / OUT_SCALE) + OUT_ZERO for b in BIAS]
+        for row in range(M):
+            self.assertEqual(got[(2 * row + 1) * N : (2 * row + 2) * N], bias)
+
+    def test_a_form_that_convolutions_lack_is_absent(self):
+        _, replies = self.talk(self.prepare("dynamic", conv=self.conv()))
+        self.assertEqual(list(replies[0]), ["absent"])
+
     def test_what_makes_no_sense_is_an_error_and_changes_nothing(self):
         short = self.folder / "short"
         short.write_bytes(layer_file()[:-1])
@@ -166,6 +207,8 @@ class Protocol(unittest.TestCase):
             self.prepare("u8", m=M + 1),
             self.prepare("u8", data=str(short)),
             self.prepare("u8", data="/nowhere/layer"),
+            self.prepare("u8", conv={"batch": 1}),
+            self.prepare("u8", conv=self.conv(batch=M + 1)),
             {"cmd": "run", "iterations": 0},
             {"cmd": "run"},
         ]

@@ -384,7 +384,7 @@ class Comparison {
     const Row& reference = reference_of(row_, is_signed_);
     const ptrdiff_t element = tile_.finish && row_.out == kOutQ8 ? 1 : 4;
     for (int32_t i = 0; i < case_.m; i += kReferenceMr) {
-      std::vector<int32_t> offsets;
+      std::vector<ptrdiff_t> offsets;
       for (int32_t t = 0; t < case_.taps; ++t)
         for (int32_t r = 0; r < kReferenceMr; ++r)
           offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * case_.kc);
@@ -411,7 +411,7 @@ class Comparison {
   Case case_{};
   bool at_end_ = true, is_signed_ = false, in_place_ = false;
   std::vector<uint8_t> byte_rows_;
-  std::vector<int32_t> offsets_;
+  std::vector<ptrdiff_t> offsets_;
   std::vector<ptrdiff_t> taps_;
   std::vector<int8_t> canonical_;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
@@ -537,7 +537,7 @@ class GemmReference : public testing::Test {
   Out run(const char* name, const Finish& f) {
     alignas(64) int8_t b[64] = {1, 2, -1, 99};
     const uint8_t a[3] = {10, 20, 30};
-    const int32_t rows[4] = {0, 0, 0, 0};
+    const ptrdiff_t rows[4] = {0, 0, 0, 0};
     Out c{};
     Tile t = {};
     t.a = a;

@@ -199,7 +199,7 @@ class Comparison {
   void run_reference(uint8_t* c) {
     const ptrdiff_t element = row_.out == kOutQ8 ? 1 : 4;
     for (int32_t i = 0; i < case_.m; i += kReferenceMr) {
-      std::vector<int32_t> offsets;
+      std::vector<ptrdiff_t> offsets;
       for (int32_t r = 0; r < kReferenceMr; ++r)
         offsets.push_back(std::min(i + r, case_.m - 1) * tile_.kc);
       for (int32_t j = 0; j < case_.n; j += kPanel) {
@@ -223,7 +223,7 @@ class Comparison {
   Case case_{};
   bool at_end_ = true, is_signed_ = false;
   std::vector<uint8_t> bytes_;
-  std::vector<int32_t> offsets_;
+  std::vector<ptrdiff_t> offsets_;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, pairs_{kBytes}, fbias_{kArray}, row_scale_{kArray};
   Finish finish_{};
   GroupTile tile_{};
@@ -293,7 +293,7 @@ TEST(GemmGroupReference, AddsGroupsAndTakesZeroPointsOut) {
   f.fbias = &bias;
   f.flo = -1e9f;
   f.fhi = 1e9f;
-  const int32_t rows[4] = {};
+  const ptrdiff_t rows[4] = {};
   float y = 0;
   GroupTile t = {};
   t.a = a;

@@ -168,6 +168,25 @@ const char* form_name(Form form) {
   }
 }
 
+json conv_json(const ConvShape& c) {
+  const auto dims = [&c](const ConvShape::Dims& d) {
+    return std::vector<int64_t>(d.begin(), d.begin() + c.rank);
+  };
+  return {{"batch", c.batch},
+          {"in", dims(c.in)},
+          {"out", dims({c.out(0), c.out(1), c.out(2)})},
+          {"channels", c.channels},
+          {"out_channels", c.out_channels},
+          {"kernel", dims(c.kernel)},
+          {"stride", dims(c.stride)},
+          {"dilation", dims(c.dilation)},
+          {"pad_lo", dims(c.pad_lo)},
+          {"pad_hi", dims(c.pad_hi)},
+          {"out_pad", dims(c.out_pad)},
+          {"groups", c.groups},
+          {"transposed", c.transposed}};
+}
+
 // A driver holds one problem at a time, the last that was prepared.
 class DriverRun : public PreparedPeer {
  public:
@@ -225,7 +244,9 @@ class DriverPeer : public Peer {
     if (!child_.lost().empty()) return {{}, child_.lost()};
     const Form form = problem.form;
     if (overhead_.find(form) == overhead_.end()) {
-      Problem empty = make_problem({7, 5, 3}, form, false, "uniform");
+      Problem empty = problem.conv
+                          ? make_problem(read_conv({"1x4x4x8", "k1", "o8"}), form, false, "uniform")
+                          : make_problem(Shape{7, 5, 3}, form, false, "uniform");
       empty.file = scratch_ + "/empty";
       write_problem(empty, empty.file);
       Offer offer = ask(empty);
@@ -246,12 +267,11 @@ class DriverPeer : public Peer {
 
  private:
   Offer ask(const Problem& problem) {
-    const json answer = child_.ask({{"cmd", "prepare"},
-                                    {"form", form_name(problem.form)},
-                                    {"m", problem.shape.m},
-                                    {"n", problem.shape.n},
-                                    {"k", problem.shape.k},
-                                    {"data", problem.file}});
+    json request = {{"cmd", "prepare"},     {"form", form_name(problem.form)},
+                    {"m", problem.shape.m}, {"n", problem.shape.n},
+                    {"k", problem.shape.k}, {"data", problem.file}};
+    if (problem.conv) request["conv"] = conv_json(*problem.conv);
+    const json answer = child_.ask(request);
     Offer offer;
     if (answer.is_object() && answer.value("ok", false)) {
       offer.variants.push_back(std::make_unique<DriverRun>(child_, scratch_));

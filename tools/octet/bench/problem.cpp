@@ -23,12 +23,8 @@ const std::vector<int8_t>& drawn(const std::string& distribution, size_t n, size
   return last.w;
 }
 
-}  // namespace
-
-Problem make_problem(const Shape& shape, Form form, bool act_signed,
-                     const std::string& distribution) {
-  Problem p;
-  p.shape = shape;
+// p has its shape; inputs: elements of x.
+void fill(Problem& p, size_t inputs, Form form, bool act_signed, const std::string& distribution) {
   p.form = form;
   p.act_signed = act_signed;
   p.in_scale = 0.02f;
@@ -39,7 +35,7 @@ Problem make_problem(const Shape& shape, Form form, bool act_signed,
   Rng rng(2);
   p.w_scale.resize(p.n());
   for (float& v : p.w_scale) v = 0.005f + 0.005f * rng.uniform();
-  p.x.resize(p.m() * p.k());
+  p.x.resize(inputs);
   for (uint8_t& v : p.x) v = static_cast<uint8_t>(rng.below(256));
   // Uniform bytes have a standard deviation of 74 around the zero point.
   const double sigma = std::max(root_mean_square(p.w), 1.0) * 0.0075 * 74 * p.in_scale *
@@ -53,6 +49,28 @@ Problem make_problem(const Shape& shape, Form form, bool act_signed,
     const int value = act_signed ? static_cast<int8_t>(p.x[i]) : p.x[i];
     p.x_float[i] = p.in_scale * static_cast<float>(value - p.in_zero);
   }
+}
+
+}  // namespace
+
+size_t Problem::outputs() const {
+  return conv ? static_cast<size_t>(conv->out_pixels()) * n() : m() * n();
+}
+
+Problem make_problem(const Shape& shape, Form form, bool act_signed,
+                     const std::string& distribution) {
+  Problem p;
+  p.shape = shape;
+  fill(p, p.m() * p.k(), form, act_signed, distribution);
+  return p;
+}
+
+Problem make_problem(const ConvShape& shape, Form form, bool act_signed,
+                     const std::string& distribution) {
+  Problem p;
+  p.conv = shape;
+  p.shape = shape.product();
+  fill(p, static_cast<size_t>(shape.in_pixels() * shape.channels), form, act_signed, distribution);
   return p;
 }
 
@@ -61,7 +79,8 @@ void write_problem(const Problem& p, const std::string& path) {
   auto put = [&file](const void* data, size_t bytes) {
     file.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
   };
-  const int64_t head[8] = {p.shape.m, p.shape.n, p.shape.k, p.in_zero, p.out_zero};
+  const int64_t head[8] = {p.shape.m, p.shape.n,  p.shape.k,
+                           p.in_zero, p.out_zero, static_cast<int64_t>(p.x.size())};
   put(head, sizeof head);
   put(&p.in_scale, sizeof(float));
   put(&p.out_scale, sizeof(float));

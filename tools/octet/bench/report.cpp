@@ -34,6 +34,49 @@ bool Row::loses() const {
          (fp32 && fp32->ratio < 1);
 }
 
+double Row::ratio_to_best() const {
+  double least = 0;
+  for (const PeerFigure& peer : peers)
+    if (!peer.other_cap && (least == 0 || peer.counted() < least)) least = peer.counted();
+  return least;
+}
+
+std::string Row::text() const {
+  if (conv) return conv->text();
+  return format("%lldx%lldx%lld", static_cast<long long>(shape.m), static_cast<long long>(shape.n),
+                static_cast<long long>(shape.k));
+}
+
+std::vector<Total> totals(const std::vector<const Row*>& rows) {
+  std::vector<Total> sums;
+  std::vector<size_t> counts;  // rows of each
+  std::map<std::pair<size_t, std::string>, size_t> done;
+  for (const Row* row : rows) {
+    if (!row->conv || row->set.empty()) continue;
+    const auto same = [row](const Total& t) {
+      return t.set == row->set && t.isa == row->isa && t.batch == row->conv->batch;
+    };
+    const auto at =
+        static_cast<size_t>(std::find_if(sums.begin(), sums.end(), same) - sums.begin());
+    if (at == sums.size()) {
+      sums.push_back({row->set, row->isa, row->conv->batch, 0, {}});
+      counts.push_back(0);
+    }
+    const double ours = row->seconds.median * static_cast<double>(row->conv->times);
+    sums[at].octet += ours;
+    ++counts[at];
+    auto add = [&](const std::string& name, double ratio) {
+      sums[at].peers[name] += ours * ratio;
+      ++done[{at, name}];
+    };
+    for (const PeerFigure& peer : row->peers) add(peer.name, peer.counted());
+    if (row->fp32) add("fp32", row->fp32->ratio);
+  }
+  for (size_t i = 0; i < sums.size(); ++i)
+    std::erase_if(sums[i].peers, [&](const auto& p) { return done[{i, p.first}] != counts[i]; });
+  return sums;
+}
+
 std::vector<const Row*> Report::rows() const {
   std::vector<const Row*> rows;
   for (size_t i = 0; !caps.empty() && i < caps.front().rows.size(); ++i)
@@ -63,6 +106,7 @@ Worst worst_row(const std::vector<const Row*>& rows) {
 std::vector<Cliff> cliffs(const std::vector<const Row*>& rows) {
   std::vector<Cliff> steps;
   for (const Row* before : rows) {
+    if (before->conv) continue;
     for (const Row* row : rows) {
       if (row->shape.m != before->shape.m + 1 || row->shape.n != before->shape.n ||
           row->shape.k != before->shape.k || row->isa != before->isa || row->set != before->set)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `octet bench gemm` found: its rows, the arithmetic over them, and both forms of the report.
-// Ratios are a peer's time by Octet's: above 1, Octet is faster.
+// What `octet bench gemm` and `octet bench conv` found: their rows, the arithmetic over them, and
+// both forms of the report. Ratios are a peer's time by Octet's: above 1, Octet is faster.
 #pragma once
 
 #include <map>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/roofline.h"
+#include "conv_shape.h"
 #include "shapes.h"
 
 namespace octet_cli {
@@ -41,7 +42,9 @@ void fill_ratios(PeerFigure& peer, double octet_seconds);
 
 struct Row {
   std::string set, isa, types, weights, kernel, kernel_isa, peak_name;
+  std::string why;  // of the kernel: octet_plan.why
   Shape shape{};
+  std::optional<ConvShape> conv;  // shape is then its product
   size_t threads = 1;
   bool cold = false;
   Spread seconds;
@@ -60,6 +63,9 @@ struct Row {
   double percent_of_bound() const { return 100 * bound.seconds() / seconds.median; }
   // A peer under the same cap, or the float product, is faster than Octet.
   bool loses() const;
+  // The ratio to the fastest peer under the same cap, float left out; 0: there is none.
+  double ratio_to_best() const;
+  std::string text() const;  // its layer, or MxNxK
 };
 
 // A peer as one cap's process met it.
@@ -90,10 +96,20 @@ struct Report {
   std::vector<const Row*> rows() const;  // shape by shape, the caps of each side by side
 };
 
+// What the layers of a network take together, each as often as it has it, in one batch and cap.
+struct Total {
+  std::string set, isa;
+  int64_t batch = 0;
+  double octet = 0;                     // seconds
+  std::map<std::string, double> peers;  // seconds of those that did every layer, overhead taken off
+};
+std::vector<Total> totals(const std::vector<const Row*>& rows);
+
 // Geometric mean of the ratios; 0 where there are none.
 double geometric_mean(const std::vector<double>& ratios);
 
-// By peer, over all rows that pass and where it is under the same cap.
+// By peer, over all rows that pass and where it is under the same cap; "best" is the fastest peer
+// of each row.
 template <typename Pass>
 std::map<std::string, double> geometric_means(const std::vector<const Row*>& rows, Pass pass) {
   std::map<std::string, std::vector<double>> ratios;
@@ -102,6 +118,7 @@ std::map<std::string, double> geometric_means(const std::vector<const Row*>& row
     for (const PeerFigure& peer : row->peers)
       if (!peer.other_cap) ratios[peer.name].push_back(peer.counted());
     if (row->fp32) ratios["fp32"].push_back(row->fp32->ratio);
+    if (row->conv && row->ratio_to_best() > 0) ratios["best"].push_back(row->ratio_to_best());
   }
   std::map<std::string, double> means;
   for (const auto& [name, values] : ratios) means[name] = geometric_mean(values);

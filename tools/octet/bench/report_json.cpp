@@ -10,7 +10,58 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json shape_json(const Shape& shape) { return {{"m", shape.m}, {"n", shape.n}, {"k", shape.k}}; }
+Json shape_json(const Row& row) {
+  const Shape& shape = row.shape;
+  Json product = {{"m", shape.m}, {"n", shape.n}, {"k", shape.k}};
+  if (!row.conv) return product;
+  const ConvShape& c = *row.conv;
+  const auto dims = [&c](const ConvShape::Dims& d) {
+    return std::vector<int64_t>(d.begin(), d.begin() + c.rank);
+  };
+  return {{"layer", c.text()},
+          {"class", class_of(c)},
+          {"batch", c.batch},
+          {"in", dims(c.in)},
+          {"out", dims({c.out(0), c.out(1), c.out(2)})},
+          {"channels", c.channels},
+          {"out_channels", c.out_channels},
+          {"kernel", dims(c.kernel)},
+          {"stride", dims(c.stride)},
+          {"dilation", dims(c.dilation)},
+          {"pad_lo", dims(c.pad_lo)},
+          {"pad_hi", dims(c.pad_hi)},
+          {"out_pad", dims(c.out_pad)},
+          {"groups", c.groups},
+          {"transposed", c.transposed},
+          {"times", c.times},
+          {"product", product}};
+}
+
+void read_shape(const Json& json, Row& row) {
+  const bool conv = json.contains("layer");
+  const Json& product = conv ? json.at("product") : json;
+  row.shape = {product.at("m"), product.at("n"), product.at("k")};
+  if (!conv) return;
+  ConvShape& c = row.conv.emplace();
+  auto dims = [&json](const char* name, ConvShape::Dims& to) {
+    const std::vector<int64_t> from = json.at(name);
+    std::copy(from.begin(), from.end(), to.begin());
+    return static_cast<int>(from.size());
+  };
+  c.rank = dims("in", c.in);
+  c.batch = json.at("batch");
+  c.channels = json.at("channels");
+  c.out_channels = json.at("out_channels");
+  dims("kernel", c.kernel);
+  dims("stride", c.stride);
+  dims("dilation", c.dilation);
+  dims("pad_lo", c.pad_lo);
+  dims("pad_hi", c.pad_hi);
+  dims("out_pad", c.out_pad);
+  c.groups = json.at("groups");
+  c.transposed = json.at("transposed");
+  c.times = json.at("times");
+}
 
 // A figure that may be unknown.
 Json known(double value) { return value > 0 ? Json(value) : Json(nullptr); }
@@ -72,7 +123,7 @@ PeerFigure peer_figure(const std::string& name, const Json& json) {
 
 Json row_json(const Row& row) {
   Json json = {{"set", row.set},
-               {"shape", shape_json(row.shape)},
+               {"shape", shape_json(row)},
                {"isa", row.isa},
                {"types", row.types},
                {"threads", row.threads},
@@ -89,6 +140,7 @@ Json row_json(const Row& row) {
     json["fp32"]["name"] = row.fp32->name;
   }
   put(json, row.seconds);
+  json["why"] = row.why;
   json["kernel_isa"] = row.kernel_isa;
   json["peak"] = row.peak_name;
   json["peak_gops"] = known(row.peak / 1e9);
@@ -115,13 +167,13 @@ Json row_json(const Row& row) {
 Row row_of(const Json& json) {
   Row row;
   row.set = json.at("set");
-  const Json& shape = json.at("shape");
-  row.shape = {shape.at("m"), shape.at("n"), shape.at("k")};
+  read_shape(json.at("shape"), row);
   row.isa = json.at("isa");
   row.types = json.at("types");
   row.threads = json.at("threads");
   row.kernel = json.at("kernel");
   row.seconds = spread(json);
+  row.why = json.at("why");
   row.kernel_isa = json.at("kernel_isa");
   row.peak_name = json.at("peak");
   if (!json.at("peak_gops").is_null()) row.peak = json.at("peak_gops").get<double>() * 1e9;
@@ -206,7 +258,7 @@ Json to_json(const Report& report) {
   if (worst.row) {
     json["worst"] = {{"peer", worst.peer},
                      {"ratio", worst.ratio},
-                     {"shape", shape_json(worst.row->shape)},
+                     {"shape", shape_json(*worst.row)},
                      {"isa", worst.row->isa},
                      {"set", worst.row->set}};
   }
@@ -221,7 +273,25 @@ Json to_json(const Report& report) {
   for (const Cliff& cliff : cliffs(rows)) {
     if (cliff.step >= kCliff) break;
     json["cliffs"].push_back(
-        {{"isa", cliff.row->isa}, {"shape", shape_json(cliff.row->shape)}, {"step", cliff.step}});
+        {{"isa", cliff.row->isa}, {"shape", shape_json(*cliff.row)}, {"step", cliff.step}});
+  }
+  if (rows.empty() || !rows.front()->conv) return json;
+  for (const Row* row : rows) {
+    Json& means = json["classes"][row->isa];
+    const std::string name = class_of(*row->conv);
+    if (means.contains(name)) continue;
+    means[name] = geometric_means(
+        rows, [&](const Row& r) { return r.isa == row->isa && class_of(*r.conv) == name; });
+  }
+  json["totals"] = Json::array();
+  for (const Total& total : totals(rows)) {
+    Json one = {{"set", total.set},
+                {"isa", total.isa},
+                {"batch", total.batch},
+                {"octet_us", total.octet * 1e6}};
+    one["peers"] = Json::object();
+    for (const auto& [name, seconds] : total.peers) one["peers"][name] = seconds * 1e6;
+    json["totals"].push_back(one);
   }
   return json;
 }

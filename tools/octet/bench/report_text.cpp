@@ -8,11 +8,6 @@
 namespace octet_cli {
 namespace {
 
-std::string shape_text(const Shape& shape) {
-  return format("%lldx%lldx%lld", static_cast<long long>(shape.m), static_cast<long long>(shape.n),
-                static_cast<long long>(shape.k));
-}
-
 std::string bytes_text(int64_t bytes) {
   if (bytes <= 0) return "unknown";
   if (bytes % (1 << 20) == 0) return format("%lld MiB", static_cast<long long>(bytes >> 20));
@@ -79,37 +74,71 @@ void print_rows(const std::vector<const Row*>& rows) {
       std::any_of(rows.begin(), rows.end(), [](const Row* row) { return row->fp32.has_value(); });
   const bool threads =
       std::any_of(rows.begin(), rows.end(), [](const Row* row) { return row->one_thread > 0; });
-  std::vector<std::string> heading = {"M",    "N",      "K",       "cap",      "us",     "GOPS",
-                                      "peak", "% peak", "% bound", "bound by", "weights"};
+  const bool conv = rows.front()->conv.has_value();
+  std::vector<std::string> heading = conv ? std::vector<std::string>{"layer", "class", "times"}
+                                          : std::vector<std::string>{"M", "N", "K"};
+  heading.insert(heading.end(),
+                 {"cap", "us", "GOPS", "peak", "% peak", "% bound", "bound by", "weights"});
   if (threads) heading.push_back("speed-up");
   for (const std::string& name : peers) heading.push_back(name);
   if (fp32) heading.push_back("fp32");
   heading.insert(heading.end(), {"", "kernel"});
+  if (conv) heading.push_back("why");
   std::vector<bool> right(heading.size(), true);
   right[3] = right[9] = false;
-  right[heading.size() - 2] = right[heading.size() - 1] = false;
+  if (conv) right[0] = right[1] = false;
+  std::fill(right.end() - (conv ? 3 : 2), right.end(), false);
   Table table(heading, right);
   for (const Row* r : rows) {
     const bool known = r->peak > 0;
-    std::vector<std::string> cells = {std::to_string(r->shape.m),
-                                      std::to_string(r->shape.n),
-                                      std::to_string(r->shape.k),
-                                      r->isa,
-                                      format("%.2f", r->seconds.median * 1e6),
-                                      format("%.1f", r->gops()),
-                                      known ? format("%.1f", r->peak / 1e9) : "-",
-                                      known ? format("%.1f", r->percent_of_peak()) : "-",
-                                      format("%.1f", r->percent_of_bound()),
-                                      r->bound.by(),
-                                      std::to_string(r->weight_bytes)};
+    std::vector<std::string> cells;
+    if (conv)
+      cells = {r->conv->text(), class_of(*r->conv), std::to_string(r->conv->times)};
+    else
+      cells = {std::to_string(r->shape.m), std::to_string(r->shape.n), std::to_string(r->shape.k)};
+    cells.insert(
+        cells.end(),
+        {r->isa, format("%.2f", r->seconds.median * 1e6), format("%.1f", r->gops()),
+         known ? format("%.1f", r->peak / 1e9) : "-",
+         known ? format("%.1f", r->percent_of_peak()) : "-", format("%.1f", r->percent_of_bound()),
+         r->bound.by(), std::to_string(r->weight_bytes)});
     if (threads)
       cells.push_back(r->one_thread > 0 ? format("%.2f", r->one_thread / r->seconds.median) : "-");
     for (const std::string& name : peers) cells.push_back(ratio_text(find_peer(*r, name)));
     if (fp32) cells.push_back(ratio_text(r->fp32 ? &*r->fp32 : nullptr));
     cells.insert(cells.end(), {r->loses() ? "loses" : "", r->kernel});
+    if (conv) cells.push_back(r->why);
     table.add(cells);
   }
   table.print();
+}
+
+void print_mean(const std::string& of, const std::map<std::string, double>& means) {
+  if (means.empty()) return;
+  std::string line = "Geometric mean, " + of + ":";
+  for (const auto& [name, mean] : means) line += format(" %s %.3f", name.c_str(), mean);
+  std::printf("%s\n", line.c_str());
+}
+
+// Of convolutions: by class, and what the layers of a network take together.
+void print_classes(const std::vector<const Row*>& rows) {
+  std::vector<std::pair<std::string, std::string>> groups;  // cap and class
+  for (const Row* row : rows) {
+    if (!row->conv) return;
+    const std::pair<std::string, std::string> group(row->isa, class_of(*row->conv));
+    if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+  }
+  for (const auto& group : groups)
+    print_mean(group.second + ", " + group.first, geometric_means(rows, [&group](const Row& row) {
+                 return row.isa == group.first && class_of(*row.conv) == group.second;
+               }));
+  for (const Total& total : totals(rows)) {
+    std::printf("Sum of the layers, %s, batch %lld, %s: %.0f us", total.set.c_str(),
+                static_cast<long long>(total.batch), total.isa.c_str(), total.octet * 1e6);
+    for (const auto& [name, seconds] : total.peers)
+      std::printf(", %s %.0f", name.c_str(), seconds * 1e6);
+    std::printf("\n");
+  }
 }
 
 void print_means(const std::vector<const Row*>& rows) {
@@ -121,14 +150,11 @@ void print_means(const std::vector<const Row*>& rows) {
     const auto means = geometric_means(rows, [&group](const Row& row) {
       return row.set == group.first && row.isa == group.second;
     });
-    if (means.empty()) continue;
-    std::string line =
-        "Geometric mean, " + (group.first.empty() ? "" : group.first + ", ") + group.second + ":";
-    for (const auto& [name, mean] : means) line += format(" %s %.3f", name.c_str(), mean);
-    std::printf("%s\n", line.c_str());
+    print_mean((group.first.empty() ? "" : group.first + ", ") + group.second, means);
   }
+  print_classes(rows);
   if (const Worst worst = worst_row(rows); worst.row)
-    std::printf("Worst row: %s at %s, %.3f of %s\n", shape_text(worst.row->shape).c_str(),
+    std::printf("Worst row: %s at %s, %.3f of %s\n", worst.row->text().c_str(),
                 worst.row->isa.c_str(), worst.ratio, worst.peer.c_str());
 }
 
@@ -139,13 +165,11 @@ void print_cliffs(const std::vector<const Row*>& rows) {
   for (const Cliff& cliff : steps) {
     if (cliff.step >= kCliff) break;
     ++below;
-    std::printf("Cliff: %s at %s has %.2f of the share of M = %lld\n",
-                shape_text(cliff.row->shape).c_str(), cliff.row->isa.c_str(), cliff.step,
-                static_cast<long long>(cliff.before->shape.m));
+    std::printf("Cliff: %s at %s has %.2f of the share of M = %lld\n", cliff.row->text().c_str(),
+                cliff.row->isa.c_str(), cliff.step, static_cast<long long>(cliff.before->shape.m));
   }
   std::printf("One row more: %zu of %zu steps below %.2f, the steepest %.2f (%s)\n", below,
-              steps.size(), kCliff, steps.front().step,
-              shape_text(steps.front().row->shape).c_str());
+              steps.size(), kCliff, steps.front().step, steps.front().row->text().c_str());
 }
 
 }  // namespace
