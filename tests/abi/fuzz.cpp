@@ -105,7 +105,9 @@ class Fuzz {
   // ---- calls ----------------------------------------------------------------------------------
   octet_status check(const char* name, const Call& call);
   void weights();
+  void conv_weights();
   void open();
+  void open(const octet_weights* from, const char* name);
   void linear();
   void verbs();
   void gemm();
@@ -324,8 +326,52 @@ void Fuzz::weights() {
   }
 }
 
-void Fuzz::open() {
-  const octet_weights* from = any(weights_);
+// A convolution: created, and its bytes opened again.
+void Fuzz::conv_weights() {
+  const int rank = 1 + static_cast<int>(random_.below(3));
+  const int64_t groups = one_in(2) ? 1 : 1 + small(), in = one_in(3) ? 1 : small(), out = small();
+  octet_geometry g = grown<octet_geometry>();
+  g.rank = mostly(rank);
+  g.groups = mostly(static_cast<int32_t>(groups));
+  if (one_in(2)) g.flags |= OCTET_TRANSPOSED;
+  const bool grouped = groups > 1 && one_in(2);
+  std::vector<int64_t> dims = {groups * out};
+  if (grouped) dims = {groups, out};
+  for (int i = 0; i < rank; ++i) {
+    dims.push_back(1 + static_cast<int64_t>(random_.below(3)));
+    g.stride[i] = mostly(static_cast<int32_t>(1 + random_.below(3)));
+    g.dilation[i] = mostly(static_cast<int32_t>(1 + random_.below(3)));
+    g.pad_lo[i] = mostly(static_cast<int32_t>(random_.below(2)), 99);
+    if (g.flags & OCTET_TRANSPOSED) g.out_pad[i] = mostly(int32_t{0}, 99);
+  }
+  dims.push_back(in);
+  octet_weights_desc d = grown<octet_weights_desc>();
+  octet_tensor source = tensor(one_in(2) ? OCTET_F32 : q8(), dims);
+  const octet_tensor bias = tensor(one_in(2) ? OCTET_F32 : OCTET_S32, {groups * out});
+  if (source.type != OCTET_F32 || one_in(50))
+    source.q = qparams(tensor(source.type, {groups * out, in}));
+  else
+    d.scheme = scheme();
+  if (source.type == OCTET_F32) std::fill(arena_.begin(), arena_.end(), 0);
+  workspace_in_arena_ = false;
+  d.source = one_in(80) ? nullptr : &source;
+  d.geometry = &g;
+  if (one_in(2)) d.bias = &bias;
+  if (one_in(8)) d.flags |= OCTET_SHAPE_ONLY;
+  const octet_context* c = context();
+  size_t bytes = 0;
+  check("weights_bytes", [&](octet_error* err) { return octet_weights_bytes(c, &d, &bytes, err); });
+  octet_weights* made = nullptr;
+  check("conv_weights_create",
+        [&](octet_error* err) { return octet_weights_create(c, &d, nullptr, &made, err); });
+  const Weights owner(made);
+  shapes_.erase(made);
+  if (made) open(made, "conv_weights_open");
+}
+
+void Fuzz::open() { open(any(weights_), "weights_open"); }
+
+void Fuzz::open(const octet_weights* from, const char* name) {
   const void* data = nullptr;
   size_t bytes = 0;
   workspace_in_arena_ = false;
@@ -343,11 +389,12 @@ void Fuzz::open() {
   b.data = copy.data();
   b.bytes = one_in(4) ? random_.below(bytes + 1) : bytes;
   octet_weights* w = nullptr;
-  if (check("weights_open", [&](octet_error* err) {
-        return octet_weights_open(context(), &b, &w, err);
-      }) == OCTET_OK) {
+  check(name, [&](octet_error* err) { return octet_weights_open(context(), &b, &w, err); });
+  if (w && shapes_.count(from)) {  // a matrix
     shapes_[w] = shapes_[from];
     keep(weights_, w);
+  } else {
+    octet_weights_destroy(w);
   }
 }
 
@@ -714,10 +761,11 @@ void Fuzz::methods() {
 }
 
 void Fuzz::step() {
-  void (Fuzz::* const all[])() = {&Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,     &Fuzz::verbs,
-                                  &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,      &Fuzz::elements,
-                                  &Fuzz::elements, &Fuzz::fake, &Fuzz::observers, &Fuzz::choose,
-                                  &Fuzz::fold,     &Fuzz::pool, &Fuzz::methods};
+  void (Fuzz::* const all[])() = {
+      &Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,        &Fuzz::verbs,
+      &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,         &Fuzz::elements,
+      &Fuzz::elements, &Fuzz::fake, &Fuzz::observers,    &Fuzz::choose,
+      &Fuzz::fold,     &Fuzz::pool, &Fuzz::conv_weights, &Fuzz::methods};
   qs_ = 0;
   (this->*all[random_.below(std::size(all))])();
 }
@@ -735,5 +783,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 35 ? 0 : 1;
+  return fuzz.accepted().size() == 37 ? 0 : 1;
 }

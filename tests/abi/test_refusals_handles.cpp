@@ -211,10 +211,6 @@ TEST_F(Refusals, WeightsPacking) {
 }
 
 TEST_F(Refusals, WeightsOfALaterRelease) {
-  octet_geometry geometry = sized<octet_geometry>();
-  w.weights.geometry = &geometry;
-  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.weights_create(err), "octet_geometry.rank");
-  w.weights.geometry = nullptr;
   for (const octet_type type : {OCTET_U2, OCTET_S2, OCTET_F16, OCTET_BF16, OCTET_S16}) {
     w.source.type = type;
     EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.weights_create(err), "source.type");
@@ -229,6 +225,175 @@ TEST_F(Refusals, WeightsOfALaterRelease) {
   w.int8_q.zero_point_f32 = nullptr;
   w.int8_q.reserved = &zero;
   EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, w.weights_create(err), "reserved");
+}
+
+// ---- convolution weights ----------------------------------------------------------------------
+
+// Weights [8, 3, 3, 4] of two groups, with a bias.
+class ConvRefusals : public WorldTest {
+ protected:
+  ConvRefusals() : values_(8 * 3 * 3 * 4, 0.5f) {
+    for (int i = 0; i < 2; ++i) g_.stride[i] = g_.dilation[i] = 1;
+    g_.rank = g_.groups = 2;
+    source_.data = values_.data();
+    shape({8, 3, 3, 4});
+    source_.type = OCTET_F32;
+    bias_ = octet_vec(OCTET_F32, values_.data(), 8);
+    w.weights.source = &source_;
+    w.weights.bias = &bias_;
+    w.weights.geometry = &g_;
+  }
+  void shape(const std::vector<int64_t>& dims) {
+    source_.rank = static_cast<int32_t>(dims.size());
+    std::copy(dims.begin(), dims.end(), source_.dims);
+  }
+  // The same words from all three ways to packed weights.
+  void refused(octet_status status, const Words& words) {
+    const std::vector<std::string> all = words;
+    for (const std::string& word : all) {
+      EXPECT_REFUSED(status, w.weights_create(err), word);
+      EXPECT_REFUSED(status, w.weights_pack(err), word);
+      EXPECT_REFUSED(status, w.weights_bytes(err), word);
+    }
+  }
+
+  std::vector<float> values_;
+  octet_tensor source_ = {}, bias_;
+  octet_geometry g_ = sized<octet_geometry>();
+};
+
+TEST_F(ConvRefusals, Geometry) {
+  EXPECT_ACCEPTED(w.weights_create(err));
+  const octet_geometry good = g_;
+  for (const int32_t rank : {0, -1, 4}) {
+    g_.rank = rank;
+    refused(OCTET_ERR_ARGUMENT, {"octet_geometry.rank is " + std::to_string(rank)});
+  }
+  g_ = good;
+  g_.flags = 2;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.flags", "OCTET_TRANSPOSED"});
+  g_ = good;
+  g_.groups = 0;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.groups is 0"});
+  g_.groups = 3;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.groups is 3", "dims[0] is 8", "divide"});
+  g_ = good;
+  g_.stride[1] = 0;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.stride[1] is 0"});
+  g_ = good;
+  g_.dilation[0] = -1;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.dilation[0] is -1"});
+  g_ = good;
+  g_.pad_hi[0] = -2;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.pad_hi[0] is -2"});
+  g_ = good;
+  g_.out_pad[0] = 1;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.out_pad[0] is 1", "transposed"});
+  g_.flags = OCTET_TRANSPOSED;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.out_pad[0] is 1", "larger of stride and dilation"});
+  g_.stride[0] = 2;
+  EXPECT_ACCEPTED(w.weights_create(err));
+  g_.out_pad[0] = -1;
+  refused(OCTET_ERR_ARGUMENT, {"octet_geometry.out_pad[0] is -1"});
+  g_.out_pad[0] = 0;
+  g_.stride[0] = 300;
+  g_.stride[1] = 219;
+  refused(OCTET_ERR_UNSUPPORTED, {"octet_geometry.stride[1] is 219", "65536"});
+  g_.stride[1] = 218;
+  EXPECT_ACCEPTED(w.weights_bytes(err));
+  g_ = good;
+  g_.stride[2] = 1;
+  refused(OCTET_ERR_ARGUMENT, {"dim 2", "rank is 2"});
+}
+
+TEST_F(ConvRefusals, Shape) {
+  shape({8, 3, 4});
+  refused(OCTET_ERR_ARGUMENT, {"octet_weights_desc.source.rank is 3", "[O,H,W,I/groups]",
+                               "[groups,O/groups,H,W,I/groups]"});
+  shape({2, 4, 3, 3, 4});
+  EXPECT_ACCEPTED(w.weights_create(err));
+  shape({4, 2, 3, 3, 4});
+  refused(OCTET_ERR_ARGUMENT, {"dims[0] is 4", "octet_geometry.groups, 2"});
+  g_.groups = 1;
+  refused(OCTET_ERR_ARGUMENT, {"octet_weights_desc.source.rank is 5", "[O,H,W,I/groups]"});
+  shape({8, 3, 0, 4});
+  refused(OCTET_ERR_ARGUMENT, {"octet_weights_desc.source.dims[2] is 0", "taps"});
+  shape({1, 1, int64_t{1} << 31, 1});
+  refused(OCTET_ERR_ARGUMENT, {"octet_weights_desc.source.dims[2] is 2147483648"});
+  shape({int64_t{1} << 31, 1, 1, 1});
+  refused(OCTET_ERR_ARGUMENT, {"2147483648 output channels", "2^31 - 64"});
+  shape({1, 1 << 11, 1 << 10, 1 << 10});
+  refused(OCTET_ERR_ARGUMENT, {"2097152 taps", "2^31 - 64"});
+  g_.groups = 1 << 30;
+  shape({int64_t{1} << 30, 1, 1, 2});
+  refused(OCTET_ERR_ARGUMENT, {"2 input channels a group"});
+  g_.groups = 2;
+  shape({8, 3, 3, 4});
+  bias_.dims[0] = 4;
+  refused(OCTET_ERR_ARGUMENT, {"octet_weights_desc.bias must be [8]"});
+}
+
+TEST_F(ConvRefusals, ScalesAndTypes) {
+  octet_scheme scheme = sized<octet_scheme>();
+  w.weights.scheme = &scheme;
+  scheme.type = OCTET_S8;
+  scheme.flags = OCTET_SYMMETRIC;
+  scheme.axis = -4;
+  EXPECT_ACCEPTED(w.weights_create(err));
+  scheme.axis = 1;
+  refused(OCTET_ERR_ARGUMENT, {"octet_scheme.axis is 1", "axis 0"});
+  scheme.axis = -2;
+  refused(OCTET_ERR_ARGUMENT, {"octet_scheme.axis is -2"});
+  scheme.axis = 0;
+  scheme.granularity = OCTET_PER_GROUP;
+  scheme.group = 4;
+  refused(OCTET_ERR_UNSUPPORTED, {"octet_scheme.group is 4", "each output channel"});
+  scheme.granularity = scheme.group = 0;
+  for (const octet_type type : {OCTET_S4, OCTET_U4}) {
+    scheme.type = type;
+    refused(OCTET_ERR_UNSUPPORTED, {"octet_scheme.type", "8 bits"});
+  }
+  w.weights.scheme = nullptr;
+  source_.type = OCTET_S4;
+  refused(OCTET_ERR_UNSUPPORTED, {"octet_weights_desc.source.type is S4", "8 bits"});
+
+  source_.type = OCTET_S8;
+  refused(OCTET_ERR_ARGUMENT, {"source.q is NULL"});
+  std::vector<float> scales(8, 1.0f);
+  octet_qparams q = {};
+  q.count = 8;
+  q.scale = scales.data();
+  source_.q = &q;
+  EXPECT_ACCEPTED(w.weights_create(err));
+  q.axis = 3;
+  refused(OCTET_ERR_ARGUMENT, {"source.q->axis is 3", "axis 0"});
+  q.axis = 0;
+  q.count = 4;
+  refused(OCTET_ERR_ARGUMENT, {"source.q->count is 4", "8"});
+  q.count = 8;
+  scales[5] = 0;
+  refused(OCTET_ERR_ARGUMENT, {"source.q->scale of index 5"});
+  scales[5] = 1;
+  q.group = 4;
+  refused(OCTET_ERR_UNSUPPORTED, {"source.q->group is 4"});
+}
+
+TEST_F(ConvRefusals, Data) {
+  values_[(6 * 9 + 1 * 3 + 2) * 4 + 3] = kNan;  // channel 6, tap 1 2, input channel 3
+  EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.weights_create(err), "source[6, 1, 2, 3] is nan");
+  shape({2, 4, 3, 3, 4});
+  EXPECT_REFUSED(OCTET_ERR_NOT_FINITE, w.weights_create(err), "source[1, 2, 1, 2, 3] is nan");
+  values_[(6 * 9 + 1 * 3 + 2) * 4 + 3] = 3e38f;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.weights_create(err), "channel 6", "2^60");
+}
+
+TEST_F(ConvRefusals, NotALinearLayer) {
+  octet_weights* conv = nullptr;
+  EXPECT_ACCEPTED(octet_weights_create(w.context.get(), &w.weights, nullptr, &conv, err));
+  const Weights owner(conv);
+  w.linear.weights = conv;
+  EXPECT_REFUSED(OCTET_ERR_ARGUMENT, w.linear_create(err), "octet_linear_desc.weights",
+                 "octet_conv_create");
 }
 
 TEST_F(Refusals, ShapeOnlyWeightsHaveNoBytes) {

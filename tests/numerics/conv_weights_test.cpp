@@ -676,5 +676,52 @@ TEST(ConvWeights, CreateOpenAndShapeOnly) {
   }
 }
 
+// ---- files of releases ------------------------------------------------------------------------
+
+const char* const kFiles[][2] = {{"3-D", "format1_conv_3d.octet"},
+                                 {"a last unit with fewer groups", "format1_conv_groups.octet"},
+                                 {"depthwise", "format1_conv_depthwise.octet"},
+                                 {"phases without taps", "format1_conv_transposed.octet"}};
+
+std::string path_of(const char* name) {
+  const char* folder = getenv("OCTET_TEST_DATA");
+  return std::string(folder ? folder : "tests/numerics") + "/data/" + name;
+}
+
+Bytes packed_case(const char* name) {
+  for (const Case& c : cases())
+    if (!strcmp(c.name, name)) return pack(best_context(), Problem(c).desc());
+  ADD_FAILURE() << name;
+  return {};
+}
+
+TEST(ConvWeights, FilesOfEachReleaseOpenForEver) {
+  for (const auto& [name, file_name] : kFiles) {
+    std::ifstream file(path_of(file_name), std::ios::binary);
+    const Bytes bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    ASSERT_FALSE(bytes.empty()) << path_of(file_name);
+    EXPECT_TRUE(equal(packed_case(name), bytes)) << "format 1 is packed otherwise";
+    octet_blob b = sized<octet_blob>();
+    b.data = bytes.data();
+    b.bytes = bytes.size();
+    b.flags = OCTET_BLOB_COPY;
+    octet_weights* w = nullptr;
+    Error err;
+    EXPECT_TRUE(ok(octet_weights_open(best_context(), &b, &w, &err), err));
+    octet_weights_destroy(w);
+  }
+}
+
+// Not a test: writes the files, when a format is new.
+TEST(ConvWeights, WriteFiles) {
+  if (!getenv("OCTET_WRITE_GOLDEN")) GTEST_SKIP() << "OCTET_WRITE_GOLDEN=1 writes data/*.octet";
+  for (const auto& [name, file_name] : kFiles) {
+    const Bytes bytes = packed_case(name);
+    std::ofstream(path_of(file_name), std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+  }
+}
+
 }  // namespace
 }  // namespace octet_test
