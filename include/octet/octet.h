@@ -781,6 +781,38 @@ OCTET_API octet_status octet_compare(const octet_context* c, const octet_tensor*
                                      const octet_tensor* got, octet_difference* d,
                                      const octet_exec* e, octet_error* err);
 
+/* ---- settings as text ----
+ * One line of key=value, fields in order, defaults left out, enum values and flags by name
+ * ("flags=symmetric|narrow type=s8 granularity=per_channel"), floats in 9 digits, no locale.
+ * Reading takes any order and any white space; what it read from what was written is equal. */
+
+/* cap, need: as in octet_context_describe. UNSUPPORTED: pointers of an octet_observer_desc.
+ * ARGUMENT: a value that has no name. */
+OCTET_API octet_status octet_scheme_write(const octet_scheme* s, char* text, size_t cap,
+                                          size_t* need, octet_error* err);
+OCTET_API octet_status octet_observer_desc_write(const octet_observer_desc* d, char* text,
+                                                 size_t cap, size_t* need, octet_error* err);
+
+/* Reads n characters (a terminating 0 is not needed). The caller sets struct_size; every other
+ * field is written. ARGUMENT: an unknown or repeated key or a value out of bounds; the sentence has
+ * its offset and what is allowed. Whether the values fit together is seen where they are used. */
+OCTET_API octet_status octet_scheme_read(const char* text, size_t n, octet_scheme* s,
+                                         octet_error* err);
+OCTET_API octet_status octet_observer_desc_read(const char* text, size_t n, octet_observer_desc* d,
+                                                octet_error* err);
+
+/* The settings that a name stands for: of activations and of weights, each with the observer that
+ * feeds its chooser. The caller sets struct_size of each part and passes NULL for those that it
+ * does not want or that the recipe does not have (dynamic activations have no observer). Observers
+ * per channel have channels 0, which the caller sets. Names: octet, octet_dynamic, octet_qat;
+ * PyTorch's get_default_qconfig as fbgemm, x86, qnnpack, onednn, and get_default_qat_qconfig as
+ * qat_fbgemm
+ * ...; its default_..._qconfig and default_..._observer as they are; NVIDIA's QUANT_DESC_... in
+ * lower case (docs/numerics.md, "Recipes", lists all). */
+OCTET_API octet_status octet_recipe(const char* name, octet_scheme* act,
+                                    octet_observer_desc* act_observer, octet_scheme* weight,
+                                    octet_observer_desc* weight_observer, octet_error* err);
+
 /* ---- helpers for C ---- */
 
 static inline octet_tensor octet_view(octet_type t, const void* p, int32_t rank, int64_t a,

@@ -118,6 +118,7 @@ class Fuzz {
   void fold();
   void pool();
   void methods();
+  void texts();
 
   Random random_{20};
   std::vector<unsigned char> arena_, before_;
@@ -760,12 +761,47 @@ void Fuzz::methods() {
   });
 }
 
+// Text of settings: pieces of the grammar, right or not, and what comes of them.
+void Fuzz::texts() {
+  static const char* const pieces[] = {
+      "type=",   "s8",         "u8 ",       "flags=", "symmetric",
+      "|",       "narrow ",    "qmin=",     "-8",     " qmax=",
+      "7 ",      "eps=",       "1e-3 ",     "0.5",    "kind=",
+      "moving ", "=",          "\n",        "axis=1", "group=",
+      "64 ",     "momentum=1", "range=l2 ", "nan",    "type=s8 qmin=-8 qmax=7"};
+  workspace_in_arena_ = false;
+  std::string text;
+  for (uint64_t n = random_.below(6); n > 0; --n) text += pieces[random_.below(std::size(pieces))];
+  if (!text.empty() && one_in(5)) text[random_.below(text.size())] = static_cast<char>(wild());
+  octet_scheme s = grown<octet_scheme>();
+  octet_observer_desc d = grown<octet_observer_desc>();
+  char to[128];
+  size_t need = 0;
+  if (check("scheme_read", [&](octet_error* err) {
+        return octet_scheme_read(one_in(80) ? nullptr : text.data(), text.size(), &s, err);
+      }) == OCTET_OK)
+    check("scheme_write", [&](octet_error* err) {
+      return octet_scheme_write(&s, one_in(9) ? nullptr : to, random_.below(128), &need, err);
+    });
+  if (check("observer_desc_read", [&](octet_error* err) {
+        return octet_observer_desc_read(text.data(), text.size(), &d, err);
+      }) == OCTET_OK)
+    check("observer_desc_write", [&](octet_error* err) {
+      return octet_observer_desc_write(&d, to, random_.below(128), &need, err);
+    });
+  static const char* const names[] = {"fbgemm", "octet_dynamic", "default_observer", "", "type"};
+  check("recipe", [&](octet_error* err) {
+    return octet_recipe(one_in(50) ? nullptr : names[random_.below(5)], one_in(2) ? &s : nullptr,
+                        one_in(3) ? &d : nullptr, one_in(3) ? &s : nullptr, nullptr, err);
+  });
+}
+
 void Fuzz::step() {
   void (Fuzz::* const all[])() = {
-      &Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,        &Fuzz::verbs,
-      &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,         &Fuzz::elements,
-      &Fuzz::elements, &Fuzz::fake, &Fuzz::observers,    &Fuzz::choose,
-      &Fuzz::fold,     &Fuzz::pool, &Fuzz::conv_weights, &Fuzz::methods};
+      &Fuzz::weights,   &Fuzz::open,   &Fuzz::verbs,    &Fuzz::verbs,    &Fuzz::verbs,
+      &Fuzz::gemm,      &Fuzz::gemm,   &Fuzz::elements, &Fuzz::elements, &Fuzz::fake,
+      &Fuzz::observers, &Fuzz::choose, &Fuzz::fold,     &Fuzz::pool,     &Fuzz::conv_weights,
+      &Fuzz::methods,   &Fuzz::texts};
   qs_ = 0;
   (this->*all[random_.below(std::size(all))])();
 }
@@ -783,5 +819,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 37 ? 0 : 1;
+  return fuzz.accepted().size() == 42 ? 0 : 1;
 }
