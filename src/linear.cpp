@@ -152,7 +152,8 @@ octet_status read_types(octet_error* err, const LinearSpec& s, Linear* l) {
     l->input = s.in.scale == 0 ? Input::kCall : Input::kStatic;
     return OCTET_OK;
   }
-  OCTET_TRY(resolve_scheme(err, s.dynamic, Place::kDynamic, 0, &l->scheme));
+  OCTET_TRY(resolve_scheme(err, s.dynamic, s.convolution ? Place::kDynamicConv : Place::kDynamic, 0,
+                           &l->scheme));
   l->q_type = l->scheme.type;
   l->input = l->scheme.granularity == OCTET_PER_ROW ? Input::kDynamicRow : Input::kDynamicTensor;
   return OCTET_OK;
@@ -216,11 +217,10 @@ int32_t quantize_bias(int32_t numerics, float bias, float product) {
 }
 
 // Channel n of numerics other than TORCH's: an integer bias, and the multiplier in their form.
-octet_status fill_named(octet_error* err, const Linear& l, int64_t n, float scale,
-                        const Columns& to) {
-  const WeightsView& w = l.w;
+octet_status fill_named(octet_error* err, const Linear& l, const WeightsView& w, int64_t first,
+                        int64_t n, float scale, const Columns& to) {
   const float product = scale * w.scale[n];
-  const auto channel = static_cast<long long>(n);
+  const auto channel = static_cast<long long>(first + n);
   if (w.bias_type == OCTET_F32) {
     const float given = static_cast<const float*>(w.bias)[n];
     const int32_t bias = quantize_bias(l.numerics, given, product);
@@ -284,6 +284,15 @@ octet_status check_exact(octet_error* err, const Linear& l) {
       static_cast<long long>(l.w.k), static_cast<long long>(limit < 0 ? 0 : limit));
 }
 
+void take_form(const octet_context& c, Linear* l) {
+  l->form = l->table.rows[0]->in;
+  l->shift = l->form == OCTET_S16 || l->form == l->q_type ? 0 : l->form == OCTET_U8 ? 128 : -128;
+  // Quantized straight into the tiles' form where that is a byte: only the range moves.
+  const octet_type q = l->dynamic() && l->form != OCTET_S16 ? l->form : l->q_type;
+  if (l->dynamic()) l->quantize = kernel<RunFn>(c, kQuantize, OCTET_F32, q);
+  l->rowsum = kernel<RowSumFn>(c, kRowSum, q, OCTET_S32);
+}
+
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
                             const LinearSpec& spec, Linear* out) {
   Linear l = {};
@@ -296,22 +305,14 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
   const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group, w.proved_load};
   OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, weights, &l.table));
-  l.form = l.table.rows[0]->in;
-  if (l.form != OCTET_S16 && l.form != l.q_type) l.shift = l.form == OCTET_U8 ? 128 : -128;
+  take_form(c, &l);
   // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the
   // caches. A copy costs less where its rows are multiplied with many columns.
   l.copies_a = w.k && w.k % 4096 == 0 && w.n >= 512 && has_blocks(l.table);
   l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
   l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
-  l.rowsum = kernel<RowSumFn>(c, kRowSum, l.q_type, OCTET_S32);
   if (is_tflite(l.numerics)) l.finish_fixed = kernel<FixedFn>(c, kFixed, OCTET_S32, kOutQ8);
-  if (l.dynamic()) {
-    // Quantized straight into the tiles' form where that is a byte: only the range moves.
-    const octet_type q = l.form == OCTET_S16 ? l.q_type : l.form;
-    l.quantize = kernel<RunFn>(c, kQuantize, OCTET_F32, q);
-    l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
-    l.rowsum = kernel<RowSumFn>(c, kRowSum, q, OCTET_S32);
-  }
+  if (l.dynamic()) l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
   l.in_bytes = static_cast<int32_t>(type_bytes(l.in.type));
   l.out_bytes = static_cast<int32_t>(type_bytes(l.out.type));
   size_chunks(&l);
@@ -332,7 +333,11 @@ Columns columns_at(const WeightsView& w, void* block) {
 
 octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_t zero,
                           const Columns& to) {
-  const WeightsView& w = l.w;
+  return fill_columns(err, l, l.w, 0, scale, zero, to);
+}
+
+octet_status fill_columns(octet_error* err, const Linear& l, const WeightsView& w, int64_t first,
+                          float scale, int32_t zero, const Columns& to) {
   const bool q8 = is_q8(l.out.type);
   const uint32_t za = static_cast<uint32_t>(zero + l.shift);
   for (int64_t n = 0; n < w.n16(); ++n) {
@@ -355,14 +360,14 @@ octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_
           err, OCTET_ERR_ARGUMENT,
           "The multiplier of channel %lld, input scale %g * weight scale %g / output scale %g, "
           "is no normal number; choose scales closer to each other.",
-          static_cast<long long>(n), static_cast<double>(scale), static_cast<double>(w.scale[n]),
-          static_cast<double>(l.out.scale));
+          static_cast<long long>(first + n), static_cast<double>(scale),
+          static_cast<double>(w.scale[n]), static_cast<double>(l.out.scale));
     if (!finite(to.fbias[n]))
       return fail(err, OCTET_ERR_NOT_FINITE,
                   "The bias of channel %lld, %g, divided by its scale %g is not finite.",
-                  static_cast<long long>(n), static_cast<double>(bias),
+                  static_cast<long long>(first + n), static_cast<double>(bias),
                   static_cast<double>(product));
-    if (l.numerics != OCTET_NUMERICS_TORCH) OCTET_TRY(fill_named(err, l, n, scale, to));
+    if (l.numerics != OCTET_NUMERICS_TORCH) OCTET_TRY(fill_named(err, l, w, first, n, scale, to));
   }
   return OCTET_OK;
 }

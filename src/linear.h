@@ -71,11 +71,15 @@ struct LinearSpec {
   const char* in_name;   // "octet_linear_desc.in" or "a"
   const char* out_name;  // for the sentences
   const char* desc_name;
+  bool convolution;
 };
 
 // Checks types, ranges and exactness, finds the kernels. w may be a shape without data.
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
                             const LinearSpec& spec, Linear* out);
+
+// What activations become before the tiles of l->table read them.
+void take_form(const octet_context& c, Linear* l);
 
 // INEXACT when K is so large that an accumulator could wrap; judged by types, zero points and bias.
 octet_status check_exact(octet_error* err, const Linear& l);
@@ -84,6 +88,9 @@ octet_status check_exact(octet_error* err, const Linear& l);
 // product leaves the domain.
 octet_status fill_columns(octet_error* err, const Linear& l, float scale, int32_t zero,
                           const Columns& to);
+// The same for other columns of the layer's weights than l.w: `first` is the number of the first.
+octet_status fill_columns(octet_error* err, const Linear& l, const WeightsView& w, int64_t first,
+                          float scale, int32_t zero, const Columns& to);
 
 size_t columns_bytes(const WeightsView& w);  // all three, one block
 Columns columns_at(const WeightsView& w, void* block);

@@ -27,6 +27,34 @@ octet_status check_workspace(octet_error* err, const Exec& exec, size_t need, co
   return check_overlap(err, "octet_exec.workspace", w, "the output", y, false);
 }
 
+octet_status read_linear_desc(octet_error* err, const octet_linear_desc* desc,
+                              octet_linear_desc* out) {
+  OCTET_TRY(read_struct(err, "octet_linear_desc", desc, sizeof *out, out));
+  const octet_linear_desc& d = *out;
+  const uint32_t unknown = d.flags & ~uint32_t{OCTET_RESIDUAL};
+  if (unknown) return fail_flags(err, "octet_linear_desc.flags", unknown, "OCTET_RESIDUAL");
+  if (!d.weights)
+    return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.weights is NULL; pass packed weights.");
+  const bool residual = d.residual.type || d.residual.scale != 0 || d.residual.zero_point;
+  if (residual && !(d.flags & OCTET_RESIDUAL))
+    return fail(
+        err, OCTET_ERR_ARGUMENT,
+        "octet_linear_desc.residual is set, but flags lack OCTET_RESIDUAL; set it, or leave "
+        "the residual all 0.");
+  if (!d.residual.type && (d.flags & OCTET_RESIDUAL))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_linear_desc.flags has OCTET_RESIDUAL, but residual.type is 0; give the type "
+                "of in[1].");
+  if (d.expect || d.expects)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.expect must be NULL and expects 0 in this release.");
+  for (int i = 0; i < 3; ++i)
+    if (d.reserved[i])
+      return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.reserved[%d] is %d; it must be 0.", i,
+                  d.reserved[i]);
+  return OCTET_OK;
+}
+
 namespace {
 
 int64_t row_count(const View& x) {
@@ -132,7 +160,8 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
                            d.numerics,
                            "octet_linear_desc.in",
                            "octet_linear_desc.out",
-                           "octet_linear_desc"};
+                           "octet_linear_desc",
+                           false};
   OCTET_TRY(prepare_linear(err, *c, w.view, spec, &l));
   if (!w.shape_only) OCTET_TRY(check_weight_scales(err, w.view));
   const bool fixed = l.input == Input::kStatic && !w.shape_only && !w.view.form.group;
@@ -299,35 +328,14 @@ octet_status octet_linear_create(const octet_context* c, const octet_linear_desc
   if (!desc) return fail(err, OCTET_ERR_ARGUMENT, "d is NULL; pass an octet_linear_desc.");
   if (!out) return fail(err, OCTET_ERR_ARGUMENT, "out is NULL; pass where the op goes.");
   octet_linear_desc d;
-  OCTET_TRY(read_struct(err, "octet_linear_desc", desc, sizeof d, &d));
-  const uint32_t unknown = d.flags & ~uint32_t{OCTET_RESIDUAL};
-  if (unknown) return fail_flags(err, "octet_linear_desc.flags", unknown, "OCTET_RESIDUAL");
-  if (!d.weights)
-    return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.weights is NULL; pass packed weights.");
+  OCTET_TRY(read_linear_desc(err, desc, &d));
+  if (d.lut)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "octet_linear_desc.lut must be NULL: tables are not in this release.");
   if (d.weights->view.conv.rank)
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_linear_desc.weights are those of a convolution; use octet_conv_create, or "
                 "pack a matrix [N,K].");
-  if (d.lut)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_linear_desc.lut must be NULL: tables are not in this release.");
-  const bool residual = d.residual.type || d.residual.scale != 0 || d.residual.zero_point;
-  if (residual && !(d.flags & OCTET_RESIDUAL))
-    return fail(
-        err, OCTET_ERR_ARGUMENT,
-        "octet_linear_desc.residual is set, but flags lack OCTET_RESIDUAL; set it, or leave "
-        "the residual all 0.");
-  if (!d.residual.type && (d.flags & OCTET_RESIDUAL))
-    return fail(err, OCTET_ERR_ARGUMENT,
-                "octet_linear_desc.flags has OCTET_RESIDUAL, but residual.type is 0; give the type "
-                "of in[1].");
-  if (d.expect || d.expects)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_linear_desc.expect must be NULL and expects 0 in this release.");
-  for (int i = 0; i < 3; ++i)
-    if (d.reserved[i])
-      return fail(err, OCTET_ERR_ARGUMENT, "octet_linear_desc.reserved[%d] is %d; it must be 0.", i,
-                  d.reserved[i]);
   const FpGuard guard;
   return create(c, d, out, err);
 }

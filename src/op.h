@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An op: a layer of fixed types and scales on shared weights. Immutable; the shapes of a call are
-// the call's. Linear layers and pooling.
+// the call's. Linear layers, convolution and pooling.
 #pragma once
 
-#include "src/linear.h"
+#include "src/conv.h"
 #include "src/pool.h"
 
 namespace octet {
@@ -32,6 +32,7 @@ struct octet_op {
   const octet_weights* weights = nullptr;
   const octet::OpKind* kind = nullptr;      // nullptr: linear, by the fields below
   const octet::Pooling* pooling = nullptr;  // in block
+  const octet::Conv* conv = nullptr;        // in block
   octet::Linear linear{};
   octet::Columns columns{};
   octet::Finish finish{};
@@ -41,6 +42,10 @@ struct octet_op {
 };
 
 namespace octet {
+
+// A desc that is whole, with its weights; tables and the weights' kind are the layer's to judge.
+octet_status read_linear_desc(octet_error* err, const octet_linear_desc* desc,
+                              octet_linear_desc* out);
 
 // [exec.workspace, + bytes) is large enough and touches neither tensor.
 octet_status check_workspace(octet_error* err, const Exec& exec, size_t need, const View& x,

@@ -27,25 +27,47 @@ namespace {
 struct Claims {
   std::atomic<size_t> next{0};
   size_t tasks;
-  Work* work;
+  SlotWork* work;
   void* arg;
 
-  void drain() {
-    for (size_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) work(arg, t);
+  // Each index of parallel_for runs once, so it is a slot; what drains after it has slot 0 again.
+  void drain(size_t slot) {
+    for (size_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) work(arg, t, slot);
   }
 };
 
-void worker(void* arg, size_t) {
+void worker(void* arg, size_t index) {
   const FpGuard guard;
-  static_cast<Claims*>(arg)->drain();
+  static_cast<Claims*>(arg)->drain(index);
+}
+
+// Work that needs no slot.
+struct Plain {
+  Work* work;
+  void* arg;
+};
+
+void plain_work(void* arg, size_t task, size_t) {
+  const Plain& p = *static_cast<const Plain*>(arg);
+  p.work(p.arg, task);
 }
 
 }  // namespace
 
 octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, Work* work, void* arg) {
+  if (!exec.e.parallel_for || exec.e.max_threads < 2 || tasks < 2) {
+    for (size_t t = 0; t < tasks; ++t) work(arg, t);
+    return OCTET_OK;
+  }
+  Plain plain = {work, arg};
+  return run_tasks(err, exec, tasks, plain_work, &plain);
+}
+
+octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, SlotWork* work,
+                       void* arg) {
   const octet_exec& e = exec.e;
   if (!e.parallel_for || e.max_threads < 2 || tasks < 2) {
-    for (size_t t = 0; t < tasks; ++t) work(arg, t);
+    for (size_t t = 0; t < tasks; ++t) work(arg, t, 0);
     return OCTET_OK;
   }
   Claims claims;
@@ -59,7 +81,7 @@ octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, Work* w
                 "octet_exec.parallel_for returned %d: the call was cancelled and its outputs are "
                 "unspecified.",
                 cancelled);
-  claims.drain();  // whatever a pool that ran fewer indices has left
+  claims.drain(0);  // whatever a pool that ran fewer indices has left
   return OCTET_OK;
 }
 

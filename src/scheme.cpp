@@ -37,6 +37,16 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
     return fail_enum(err, "octet_scheme.granularity", g,
                      "OCTET_PER_TENSOR, OCTET_PER_CHANNEL, OCTET_PER_ROW");
   if (g == OCTET_PER_GROUP && place == Place::kWeights) return OCTET_OK;
+  if (place == Place::kDynamicConv) {
+    if (g == OCTET_PER_CHANNEL || g == OCTET_PER_ROW || g == OCTET_PER_GROUP)
+      return fail(
+          err, OCTET_ERR_ARGUMENT,
+          "octet_scheme.granularity is %d, but a dynamic convolution has one scale for each "
+          "sample or one for the call; use OCTET_PER_SAMPLE or OCTET_PER_TENSOR.",
+          g);
+    if (g == OCTET_GRANULARITY_DEFAULT) *granularity = OCTET_PER_SAMPLE;
+    return OCTET_OK;
+  }
   if (g == OCTET_PER_GROUP || g == OCTET_PER_SAMPLE)
     return fail_unsupported(err, "octet_scheme.granularity", g,
                             "OCTET_PER_TENSOR, OCTET_PER_CHANNEL or OCTET_PER_ROW");

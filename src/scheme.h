@@ -10,11 +10,12 @@
 namespace octet {
 
 enum class Place {
-  kRanges,     // octet_choose_qparams: u8 affine; ranges have no granularity of their own
-  kObserver,   // u8 affine; the observer's channels say the granularity
-  kFakeQuant,  // u8 affine per tensor; also 4 bits
-  kWeights,    // s8 symmetric per channel, -127..127; also 4 bits, and scales per group
-  kDynamic     // u8 affine per row
+  kRanges,      // octet_choose_qparams: u8 affine; ranges have no granularity of their own
+  kObserver,    // u8 affine; the observer's channels say the granularity
+  kFakeQuant,   // u8 affine per tensor; also 4 bits
+  kWeights,     // s8 symmetric per channel, -127..127; also 4 bits, and scales per group
+  kDynamic,     // u8 affine per row
+  kDynamicConv  // u8 affine per sample
 };
 
 struct ResolvedScheme {

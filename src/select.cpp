@@ -389,7 +389,8 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   }
   fill_edges(&t);
   // AMX reads bytes of one scale; beside other weights its rows have no place.
-  if (!t.forced && weights.type == OCTET_S8 && !weights.group) join_blocks(c, in_type, out, &t);
+  if (!t.forced && weights.type == OCTET_S8 && !weights.group && !weights.by_offsets)
+    join_blocks(c, in_type, out, &t);
   *table = t;
   return OCTET_OK;
 }

@@ -69,8 +69,10 @@ inline const Row* SmallPlan::edge_row(const GemmTable& t, int64_t panels) const 
 struct GemmWeights {
   int32_t type = OCTET_S8;
   int64_t group = 0;
-  float proved_load = 0;  // WeightsView's; 0: not held in the layout kLayoutProved
+  float proved_load = 0;    // WeightsView's; 0: not held in the layout kLayoutProved
+  bool by_offsets = false;  // tiles that find each row by an offset, on canonical panels
   bool read_by(const Row& r) const {
+    if (by_offsets && (r.rows != kRowsIndexed || r.layout != kLayoutC16K4)) return false;
     return r.family == (group ? kGemmGroup : kGemm) && r.weight == type;
   }
 };

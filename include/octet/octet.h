@@ -90,7 +90,7 @@ enum {
   OCTET_PER_CHANNEL,
   OCTET_PER_ROW,   /* one scale for each row of activations, also called per-token */
   OCTET_PER_GROUP, /* weights: one scale for each octet_scheme.group elements of K */
-  OCTET_PER_SAMPLE /* one for each index of dims[0], for convolution; not in this release */
+  OCTET_PER_SAMPLE /* one for each index of dims[0]: dynamic convolution */
 };
 
 /* octet_scheme.chooser: the formula from a range to (scale, zero point); the bits of each
@@ -333,7 +333,7 @@ typedef struct octet_linear_desc {
   const octet_weights* weights;
   const octet_scheme*
       dynamic;        /* in.type F32 only: how x is quantized; NULL: per row, u8 affine 0..255 */
-  const uint8_t* lut; /* NULL in this release */
+  const uint8_t* lut; /* octet_conv_create, U8 or S8 output: 256 entries; else NULL */
   octet_qtype in;     /* U8 or S8 with scale and zero point (scale 0: qparams come with the call as
                          in[0].q, one or one     for each row); or F32: dynamic */
   octet_qtype out;    /* U8 or S8 with scale and zero point; F32; or S32 (raw accumulators) */
@@ -580,6 +580,21 @@ OCTET_API void octet_weights_destroy(octet_weights* w);
  * channel. SLOW_ONLY: no fast kernel for these types under this cap. */
 OCTET_API octet_status octet_linear_create(const octet_context* c, const octet_linear_desc* d,
                                            octet_op** out, octet_error* err);
+
+/* Convolution: d as for octet_linear_create, with weights that were packed with a geometry; g says
+ * the same rank, groups and OCTET_TRANSPOSED, and if transposed the same stride and dilation.
+ * in[0]: [batch, spatial dims, channels], rank 3 to 5, out[0]: [batch, output extents, output
+ * channels] (octet_op_infer). What a window reads beyond the image is the input's zero point.
+ * Images may have any strides but the innermost, so that a producer can write into a larger image.
+ * F32 input (dynamic) is quantized with one scale for each sample, an index of dims[0]
+ * (OCTET_PER_SAMPLE, the default), or with one for the call (OCTET_PER_TENSOR); a NaN or an
+ * infinity makes all that shares its scale the NaN 0x7FC00000. in.scale 0: in[0].q has one scale,
+ * or one for each sample. lut: 256 bytes of the output type; each byte of U8 or S8 output, after
+ * residual and bounds, is replaced by lut[its bits as u8]. A batch or an image without an element
+ * gives none. ARGUMENT: geometry unlike the weights', a kernel larger than the padded image. All
+ * else as octet_linear_create. */
+OCTET_API octet_status octet_conv_create(const octet_context* c, const octet_linear_desc* d,
+                                         const octet_geometry* g, octet_op** out, octet_error* err);
 
 /* Maxima or averages of windows. in[0]: [batch, spatial dims, channels], rank 3 to 5 (with ADAPTIVE
  * and GLOBAL any of them), out[0]: the same rank, batch and channels. g: the windows; NULL with

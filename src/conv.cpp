@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is decided when a convolution is created: types, bounds and kernels as for a linear layer,
+// the rung of the ladder, column arrays.
+#include "src/conv.h"
+
+namespace octet {
+
+namespace {
+
+int64_t gcd(int64_t a, int64_t b) {
+  while (b) {
+    const int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+// g is legal and says what the weights say.
+octet_status read_conv_geometry(octet_error* err, const ConvForm& f, const octet_geometry* g,
+                                Conv* v) {
+  octet_geometry given;
+  if (!g) return fail(err, OCTET_ERR_ARGUMENT, "g is NULL; pass an octet_geometry.");
+  OCTET_TRY(read_struct(err, "octet_geometry", g, sizeof given, &given));
+  const auto unlike = [&](const char* field, int64_t is, int64_t must) {
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_geometry.%s is %lld, but the weights were packed for %lld; give octet_conv_"
+                "create the geometry of the weights.",
+                field, static_cast<long long>(is), static_cast<long long>(must));
+  };
+  if (given.rank >= 1 && given.rank <= kMaxSpatial && given.rank != f.rank)
+    return unlike("rank", given.rank, f.rank);
+  const int first = kMaxSpatial - f.rank;
+  int32_t kernel[kMaxSpatial] = {};
+  for (int i = 0; i < f.rank; ++i) kernel[i] = f.kernel[first + i];
+  OCTET_TRY(read_geometry(err, g, OCTET_TRANSPOSED, kernel, &given, v->axes));
+  if (given.groups != f.groups) return unlike("groups", given.groups, f.groups);
+  if (static_cast<bool>(given.flags & OCTET_TRANSPOSED) != f.transposed)
+    return unlike("flags", given.flags, f.transposed ? OCTET_TRANSPOSED : 0);
+  char field[16];
+  const auto indexed = [&](const char* name, int i) {
+    Text text(field, sizeof field);
+    text.add("%s[%d]", name, i);
+    text.finish();
+    return field;
+  };
+  v->rank = f.rank;
+  for (int i = 0; i < f.rank; ++i) {
+    v->out_pad[first + i] = given.out_pad[i];
+    if (!f.transposed) continue;
+    if (given.stride[i] != f.stride[first + i])
+      return unlike(indexed("stride", i), given.stride[i], f.stride[first + i]);
+    if (given.dilation[i] != f.dilation[first + i])
+      return unlike(indexed("dilation", i), given.dilation[i], f.dilation[first + i]);
+  }
+  return OCTET_OK;
+}
+
+octet_status read_table(octet_error* err, const octet_linear_desc& d, Conv* v) {
+  if (!d.lut) return OCTET_OK;
+  if (!is_q8(d.out.type))
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_linear_desc.lut is given, but out.type is %s; a table is indexed by the "
+                "bytes of U8 or S8 output: leave it NULL.",
+                type_name(d.out.type));
+  v->has_lut = true;
+  memcpy(v->lut, d.lut, sizeof v->lut);
+  return OCTET_OK;
+}
+
+bool is_pointwise(const Conv& v) {
+  const ConvForm& f = v.form();
+  if (f.units != 1 || f.transposed || f.kernel_taps() != 1) return false;
+  // The private layout has K rounded up to 4, which the pixels do not hold.
+  if (v.w.proved && f.in_channels % 4) return false;
+  for (const Axis& a : v.axes) {
+    if (a.pad_lo || a.pad_hi) return false;
+    // The scale of a dynamic layer is that of all of the image, not of the pixels that count.
+    if (v.linear.dynamic() && a.stride != 1) return false;
+  }
+  return true;
+}
+
+// The matrix that the weights of a pointwise convolution are.
+WeightsView pointwise_view(const WeightsView& w) {
+  WeightsView m = unit_view(w, 0, 0);
+  m.k = w.conv.in_channels;
+  return m;
+}
+
+// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels, and no
+// sums of windows are needed.
+bool may_be_direct(const Conv& v) {
+  const ConvForm& f = v.form();
+  if (v.w.has_zero || f.depthwise) return false;
+  return f.in_channels > 0 && f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0;
+}
+
+void choose_rung(Conv* v) {
+  const ConvForm& f = v->form();
+  v->rung = Rung::kGathered;
+  if (f.depthwise) {
+    v->rung = Rung::kDepthwise;
+    v->why = "depthwise: one input channel for each output channel";
+  } else if (is_pointwise(*v)) {
+    v->rung = Rung::kPointwise;
+    v->why = "pointwise: a linear layer on the pixels";
+  } else if (v->w.has_zero) {
+    v->why = "gathered: weights with zero points need the sum of each window";
+  } else if (!v->direct_table.count && f.in_channels % 4) {
+    v->why = "gathered: few input channels, or no multiple of 4";
+  } else if (!v->direct_table.count) {
+    v->why = "gathered: the forced kernel, or the channels of a group, want rows in one piece";
+  } else if (f.units == 1 && f.in_channels <= 4) {
+    v->why = "gathered: few input channels";
+  } else if (v->linear.table.rows[0]->layout == kLayoutProved) {
+    v->why = "gathered: the private layout wants rows in one piece";
+  } else if (has_blocks(v->linear.table)) {
+    v->why = "gathered: blocks want rows in one piece";
+  } else {
+    v->rung = Rung::kDirect;
+    v->why = f.transposed  ? "direct: one convolution for each phase, in place"
+             : f.units > 1 ? "direct: units of groups in turn, in place"
+                           : "direct: tiles read the image in place";
+  }
+}
+
+}  // namespace
+
+Slide plain_slide(const Axis& a) {
+  return {a.in, a.out, a.kernel, -a.pad_lo, a.stride, a.dilation, 0, 1};
+}
+
+// Output index o = i * s - lo + t * d. With o + lo = j * s + c, the taps of coordinate c are those
+// with t * d = m * s + c, and i = j - m: m grows by d / gcd(s, d) from one of them to the next.
+Slide phase_slide(const ConvForm& f, int dim, int64_t phase, const Axis& a) {
+  const int64_t c = f.coordinate(dim, phase), s = a.stride;
+  const Taps taps = f.taps_along(dim, c);
+  Slide r = {};
+  r.in = a.in;
+  r.taps = taps.count;
+  r.stride = 1;
+  r.step = -(a.dilation / gcd(s, a.dilation));
+  r.out_step = s;
+  r.out_first = ((c - a.pad_lo) % s + s) % s;
+  r.out = a.out > r.out_first ? (a.out - r.out_first + s - 1) / s : 0;
+  r.first = (r.out_first + a.pad_lo - c) / s;
+  if (taps.count) r.first -= (taps.first * a.dilation - c) / s;
+  return r;
+}
+
+size_t conv_columns_bytes(const WeightsView& w) {
+  const size_t slots = static_cast<size_t>(w.conv.slots());
+  return slots * 4 * (static_cast<size_t>(w.conv.phases()) + 2);
+}
+
+Columns conv_columns_at(const WeightsView& w, void* block) {
+  const int64_t slots = w.conv.slots();
+  Columns c;
+  c.ibias = static_cast<int32_t*>(block);
+  c.fbias = reinterpret_cast<float*>(c.ibias + slots * w.conv.phases());
+  c.mult = c.fbias + slots;
+  return c;
+}
+
+octet_status fill_conv_columns(octet_error* err, const Conv& v, float scale, int32_t zero,
+                               const Columns& to) {
+  const ConvForm& f = v.form();
+  for (int64_t phase = 0; phase < f.phases(); ++phase)
+    for (int64_t u = 0; u < f.units; ++u) {
+      WeightsView unit = unit_view(v.w, phase, u);
+      unit.k = v.w.k;
+      const int64_t slot = u * f.unit_slots();
+      const Columns part = {to.ibias + phase * f.slots() + slot, to.fbias + slot, to.mult + slot};
+      OCTET_TRY(fill_columns(err, v.linear, unit, f.first_out(u), scale, zero, part));
+    }
+  return OCTET_OK;
+}
+
+octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,
+                          const octet_geometry* g, Conv* out) {
+  Conv& v = *out;
+  v.w = d.weights->view;
+  const ConvForm& f = v.form();
+  if (!f.rank)
+    return fail(err, OCTET_ERR_ARGUMENT,
+                "octet_linear_desc.weights are a matrix; pack them with a geometry, or use octet_"
+                "linear_create.");
+  OCTET_TRY(read_conv_geometry(err, f, g, &v));
+  OCTET_TRY(read_table(err, d, &v));
+  const LinearSpec spec = {d.in,
+                           d.out,
+                           d.residual,
+                           d.dynamic,
+                           d.act,
+                           d.lo,
+                           d.hi,
+                           d.numerics,
+                           "octet_linear_desc.in",
+                           "octet_linear_desc.out",
+                           "octet_linear_desc",
+                           true};
+  OCTET_TRY(prepare_linear(err, c, v.w, spec, &v.linear));
+  v.per_sample = v.linear.dynamic() && v.linear.scheme.granularity == OCTET_PER_SAMPLE;
+  if (f.depthwise)
+    return fail(err, OCTET_ERR_UNSUPPORTED,
+                "The weights are depthwise, which this release does not run; use groups with two "
+                "channels or more.");
+  const int32_t tag = is_q8(v.linear.out.type) ? int32_t{kOutQ8} : v.linear.out.type;
+  GemmWeights weights = {OCTET_S8, 0, v.w.proved_load};
+  if (is_pointwise(v)) {
+    OCTET_TRY(prepare_linear(err, c, pointwise_view(v.w), spec, &v.linear));
+    plan_small_calls(c, &v.linear.table);
+    choose_rung(&v);
+    return OCTET_OK;
+  }
+  // Phases share a table: K is that of an average one, which only the cost model reads.
+  const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();
+  OCTET_TRY(make_gemm_table(err, c, v.linear.q_type, tag, n, k, weights, &v.linear.table));
+  take_form(c, &v.linear);
+  weights.by_offsets = true;
+  if (may_be_direct(v) &&
+      (make_gemm_table(nullptr, c, v.linear.q_type, tag, n, k, weights, &v.direct_table) ||
+       v.direct_table.rows[0]->in != v.linear.form))
+    v.direct_table.count = 0;
+  choose_rung(&v);
+  return OCTET_OK;
+}
+
+}  // namespace octet

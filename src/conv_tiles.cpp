@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A task covers a block of output pixels and some columns. It first finds out where each tile of
+// its pixels reads and writes (spots), then takes them column block by column block, so that a
+// panel of weights stays while they pass by. Units of groups take turns on the same spots.
+#include "src/conv_tiles.h"
+
+namespace octet {
+
+// A tile without its columns.
+struct Spot {
+  const char* a;
+  const ptrdiff_t* rows;
+  char* y;
+  const char* r;
+  const Row* row;
+  int32_t m, taps, row0;
+  bool merged;  // a tap is a row of the kernel
+};
+
+namespace {
+
+int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
+
+constexpr ptrdiff_t kNoTap = 0;
+constexpr int64_t kLeastRows = 48, kMostRows = 512;  // of a gathered block
+constexpr int64_t kOffsets = 4096;                   // of a direct block, about
+constexpr int64_t kTasks = 4;                        // for each thread
+
+int64_t widest_k(const ConvForm& f) {
+  int64_t k = 0;
+  for (int64_t phase = 0; phase < f.phases(); ++phase) k = max64(k, f.packed_k(phase, 0));
+  return k;
+}
+
+// An output pixel of the job.
+struct Pixel {
+  int64_t n, q[kMaxSpatial];
+
+  Pixel(const ConvJob& j, int64_t index) {
+    for (int i = kMaxSpatial - 1; i >= 0; --i) {
+      q[i] = index % j.slides[i].out;
+      index /= j.slides[i].out;
+    }
+    n = index;
+  }
+  void next(const ConvJob& j) {
+    for (int i = kMaxSpatial - 1; i >= 0; --i) {
+      if (++q[i] < j.slides[i].out) return;
+      q[i] = 0;
+    }
+    ++n;
+  }
+  int64_t at(const Steps& s) const {
+    return n * s.n + q[0] * s.d[0] + q[1] * s.d[1] + q[2] * s.d[2];
+  }
+};
+
+// ---- gathered rows ----------------------------------------------------------------------------
+
+void copy(char* to, const char* from, int64_t n) {
+  typedef char Sixteen __attribute__((vector_size(16), aligned(1)));
+  if (n >= 16) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+      *reinterpret_cast<Sixteen*>(to + i) = *reinterpret_cast<const Sixteen*>(from + i);
+    if (i < n)
+      *reinterpret_cast<Sixteen*>(to + n - 16) = *reinterpret_cast<const Sixteen*>(from + n - 16);
+    return;
+  }
+  if (n >= 4) {
+    int32_t words[4];
+    const int64_t last = n - 4, step = n >= 8 ? 4 : 0;
+    memcpy(words, from, 4);
+    memcpy(words + 1, from + step, 4);
+    memcpy(words + 2, from + last - step, 4);
+    memcpy(words + 3, from + last, 4);
+    memcpy(to, words, 4);
+    memcpy(to + step, words + 1, 4);
+    memcpy(to + last - step, words + 2, 4);
+    memcpy(to + last, words + 3, 4);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+// Where the windows of a unit's pixels are copied from.
+struct Gather {
+  const ConvJob& j;
+  const ConvForm& f;
+  int64_t channels, run, padded;  // bytes of a tap, of a run, of a run in the row
+  const char* image;              // the unit's first channel
+  bool dense;                     // the taps of a row lie side by side
+
+  Gather(const ConvJob& job, int64_t unit)
+      : j(job),
+        f(job.v.form()),
+        channels(f.unit_in(unit)),
+        run(f.run_bytes(unit)),
+        padded(f.padded_run(unit)),
+        image(job.image + f.first_in(unit)),
+        dense(job.slides[2].step == 1 && job.in.d[2] == channels) {}
+
+  void fill(char* to, int64_t n) const { memset(to, j.zero, static_cast<size_t>(n)); }
+
+  // The taps of one row of the kernel, side by side.
+  char* take_row(char* to, const char* line, int64_t iw) const {
+    const Slide& w = j.slides[2];
+    if (!line) {
+      fill(to, run);
+    } else if (dense) {
+      const int64_t before = min64(w.taps, max64(0, -iw));
+      const int64_t end = min64(w.taps, max64(before, w.in - iw));
+      if (before) fill(to, before * channels);
+      copy(to + before * channels, line + (iw + before) * channels, (end - before) * channels);
+      if (end < w.taps) fill(to + end * channels, (w.taps - end) * channels);
+    } else {
+      for (int64_t t = 0; t < w.taps; ++t, iw += w.step) {
+        if (iw < 0 || iw >= w.in)
+          fill(to + t * channels, channels);
+        else
+          copy(to + t * channels, line + iw * j.in.d[2], channels);
+      }
+    }
+    return pad(to);
+  }
+
+  // The taps of one row of the kernel, each a run.
+  char* take_taps(char* to, const char* line, int64_t iw) const {
+    const Slide& w = j.slides[2];
+    for (int64_t t = 0; t < w.taps; ++t, iw += w.step) {
+      if (!line || iw < 0 || iw >= w.in)
+        fill(to, run);
+      else
+        copy(to, line + iw * j.in.d[2], run);
+      to = pad(to);
+    }
+    return to;
+  }
+
+  char* pad(char* to) const {
+    for (int64_t i = run; i < padded; ++i) to[i] = 0;
+    return to + padded;
+  }
+
+  void take(const Pixel& p, char* to) const {
+    const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+    const bool rows = f.row_runs();
+    const int64_t iw = w.first + p.q[2] * w.stride;
+    int64_t id = d.first + p.q[0] * d.stride;
+    for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
+      int64_t ih = h.first + p.q[1] * h.stride;
+      for (int64_t th = 0; th < h.taps; ++th, ih += h.step) {
+        const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
+        const char* line =
+            inside ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
+        to = rows ? take_row(to, line, iw) : take_taps(to, line, iw);
+      }
+    }
+  }
+};
+
+// Rows of the windows of `count` pixels from `first` on, in the tiles' form.
+void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first, int64_t count) {
+  const Linear& l = j.v.linear;
+  const Gather g(j, unit);
+  const ConvForm& f = g.f;
+  const int64_t k = f.packed_k(j.phase, unit);
+  const uint32_t real = static_cast<uint32_t>(f.runs(j.phase) * g.run);
+  const bool wide = l.form == OCTET_S16, flips = !j.operands && l.shift;
+  Pixel p(j, first);
+  Run run = {};
+  run.n = static_cast<size_t>(k);
+  for (int64_t i = 0; i < count; ++i, p.next(j)) {
+    char* row = s.rows + i * s.pitch;
+    char* raw = wide ? s.raw : row;
+    g.take(p, raw);
+    if (j.v.w.has_zero) {
+      uint32_t sum = static_cast<uint32_t>(l.rowsum(raw, run.n));
+      if (flips) sum += static_cast<uint32_t>(l.shift) * real;
+      s.sums[i] = static_cast<int32_t>(sum - real * static_cast<uint32_t>(j.operand_zero));
+    }
+    if (!wide && !flips) continue;
+    run.x = raw;
+    run.y = row;
+    (wide ? l.widen : l.flip)(&run);
+  }
+}
+
+// ---- spots ------------------------------------------------------------------------------------
+
+struct Pixels {
+  const ConvJob& j;
+  const ConvScratch& s;
+  int64_t first, end;  // pixels
+  int64_t spots = 0;
+  const Row *full = nullptr, *edge = nullptr;  // what the spots are for
+
+  // Stretches of pixels at equal distances: visit(first pixel, count).
+  template <class Visit>
+  void stretches(Visit visit) const {
+    for (int64_t p = first; p < end;) {
+      const int64_t count = min64(end - p, j.run - p % j.run);
+      visit(p, count);
+      p += count;
+    }
+  }
+};
+
+// A tile's rows of the image, tap by tap. What lies outside is the padding row.
+void locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  const int32_t mr = spot->row->mr;
+  const int64_t channels = j.v.form().in_channels * j.item;
+  const bool dense = j.v.form().row_runs() && w.step == 1 && j.in.d[2] == channels;
+  Pixel at = p;
+  bool merged = dense;
+  for (int32_t i = 0; merged && i < spot->m; ++i, at.next(j)) {
+    const int64_t iw = w.first + at.q[2] * w.stride;
+    merged = iw >= 0 && iw + w.taps <= w.in;
+  }
+  const int64_t taps_w = merged ? 1 : w.taps;
+  const ptrdiff_t pad = static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(j.pad) -
+                                               reinterpret_cast<uintptr_t>(j.image));
+  for (int32_t i = 0; i < spot->m; ++i, p.next(j)) {
+    ptrdiff_t* to = offsets + i;
+    const int64_t iw0 = w.first + p.q[2] * w.stride;
+    int64_t id = d.first + p.q[0] * d.stride;
+    for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
+      int64_t ih = h.first + p.q[1] * h.stride;
+      for (int64_t th = 0; th < h.taps; ++th, ih += h.step) {
+        const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
+        const ptrdiff_t line = p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1];
+        int64_t iw = iw0;
+        for (int64_t tw = 0; tw < taps_w; ++tw, iw += w.step, to += mr)
+          *to = inside && (merged || (iw >= 0 && iw < w.in)) ? line + iw * j.in.d[2] : pad;
+      }
+    }
+  }
+  spot->merged = merged;
+  spot->taps = static_cast<int32_t>(d.taps * h.taps * taps_w);
+  for (int64_t t = 0; t < spot->taps; ++t)
+    for (int32_t i = spot->m; i < mr; ++i) offsets[t * mr + i] = offsets[t * mr + spot->m - 1];
+  spot->a = j.image;
+}
+
+// The spots of a block for tiles `full` and `edge`.
+void find_spots(Pixels* b, const Row* full, const Row* edge) {
+  if (b->full == full && b->edge == edge) return;
+  const ConvJob& j = b->j;
+  b->full = full;
+  b->edge = edge;
+  b->spots = 0;
+  ptrdiff_t* offsets = b->s.offsets;
+  b->stretches([&](int64_t first, int64_t count) {
+    const Pixel start(j, first);
+    char* y = j.y + start.at(j.out);
+    const char* r = j.r ? j.r + start.at(j.residual) : nullptr;
+    for (int64_t i = 0; i < count;) {
+      Spot& spot = b->s.spots[b->spots++];
+      spot.row = count - i >= full->mr ? full : edge;
+      spot.m = static_cast<int32_t>(min64(spot.row->mr, count - i));
+      spot.row0 = static_cast<int32_t>(first + i - b->first);
+      spot.y = y + i * j.pitch_y;
+      spot.r = r ? r + i * j.pitch_r : nullptr;
+      spot.rows = offsets;
+      if (j.direct) {
+        locate(j, Pixel(j, first + i), &spot, offsets);
+      } else {
+        spot.a = b->s.rows + spot.row0 * b->s.pitch;
+        spot.taps = j.unit.k ? 1 : 0;
+        for (int32_t row = 0; row < spot.row->mr; ++row)
+          offsets[row] = min64(row, spot.m - 1) * b->s.pitch;
+      }
+      offsets += max64(1, spot.taps) * spot.row->mr;
+      i += spot.m;
+    }
+  });
+}
+
+// ---- columns ----------------------------------------------------------------------------------
+
+// A unit of the job's phase.
+struct Unit {
+  WeightsView w;
+  int64_t index;
+  int64_t first_out;
+  Finish finish;
+
+  Unit(const ConvJob& j, const ConvScratch& s, int64_t u) : w(j.unit), index(u) {
+    const ConvForm& f = j.v.form();
+    const int64_t panels = u * f.unit_panels, slot = panels * 16;
+    first_out = f.first_out(u);
+    w.n = f.unit_out(u);
+    w.k = f.packed_k(j.phase, u);
+    w.panels += panels * w.panel_stride;
+    // Where the phase begins in a panel depends on the unit's channels.
+    if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
+    if (w.proved) w.proved += panels;
+    finish = j.finish;
+    finish.ibias += slot;
+    finish.fbias += slot;
+    finish.mult += slot;
+    finish.fixed_mult += slot;
+    finish.fixed_exp += slot;
+    if (w.has_zero) {
+      finish.row_b = s.sums;
+      finish.col_b = w.zero + slot;
+    }
+  }
+};
+
+// One column block of `panels` panels from n on, for all spots.
+void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) {
+  const ConvJob& j = b.j;
+  const ConvForm& f = j.v.form();
+  const Linear& l = j.v.linear;
+  const int64_t column = u.first_out + n;
+  const ptrdiff_t shift = j.direct ? f.first_in(u.index) * j.item : 0;
+  const int32_t tap = static_cast<int32_t>(j.direct ? f.unit_in(u.index) : u.w.k);
+  Tile t = {};
+  t.b = b.full->layout == kLayoutProved ? u.w.proved_panel(n / 16)
+                                        : u.w.panels + n / 16 * u.w.panel_stride;
+  t.panel = u.w.panel_stride;
+  t.tap = &kNoTap;
+  t.lda = b.s.pitch;
+  t.ldc = j.pitch_y;
+  t.n = static_cast<int32_t>(min64(panels * 16, n1 - n));
+  t.col0 = static_cast<int32_t>(n);
+  t.finish = &u.finish;
+  for (int64_t i = 0; i < b.spots; ++i) {
+    const Spot& spot = b.s.spots[i];
+    t.a = spot.a + shift;
+    t.rows = spot.row->rows == kRowsIndexed ? spot.rows : nullptr;
+    t.taps = spot.taps;
+    t.kc = j.direct && spot.merged ? static_cast<int32_t>(f.run_bytes(u.index)) : tap;
+    t.c = spot.y + column * l.out_bytes;
+    t.m = spot.m;
+    t.row0 = spot.row0;
+    if (spot.r) u.finish.residual = spot.r + u.first_out * l.out_bytes - spot.row0 * j.pitch_r;
+    reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+  }
+}
+
+// Rows of scope block take all columns of a stretch of rows.
+void run_blocks(const Pixels& b, Unit& u, int64_t n0, int64_t n1) {
+  const ConvJob& j = b.j;
+  const Row& main = *j.plan->main;
+  const Row& edge = *j.plan->edge[main.nr / 16];
+  Block k = {};
+  k.lda = b.s.pitch;
+  k.kc = static_cast<int32_t>(u.w.k);
+  k.b = u.w.panels + n0 / 16 * u.w.panel_stride;
+  k.panel = u.w.panel_stride;
+  k.ldc = j.pitch_y;
+  k.n = static_cast<int32_t>(n1 - n0);
+  k.col0 = static_cast<int32_t>(n0);
+  k.columns_outer = j.plan->columns_outer;
+  k.prefetch = j.plan->prefetch;
+  k.finish = &u.finish;
+  b.stretches([&](int64_t first, int64_t count) {
+    const Pixel start(j, first);
+    const int64_t row0 = first - b.first;
+    char* y = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    if (j.r)
+      u.finish.residual =
+          j.r + start.at(j.residual) + u.first_out * j.v.linear.out_bytes - row0 * j.pitch_r;
+    const int64_t rest = &edge == &main ? 0 : count % main.mr;
+    const auto run = [&](const Row& row, int64_t from, int64_t to) {
+      if (from == to) return;
+      k.a = b.s.rows + (row0 + from) * b.s.pitch;
+      k.c = y + from * j.pitch_y;
+      k.m = static_cast<int32_t>(to - from);
+      k.row0 = static_cast<int32_t>(row0 + from);
+      reinterpret_cast<BlockFn*>(row.fn)(&k);
+    };
+    run(main, 0, count - rest);
+    run(edge, count - rest, count);
+  });
+}
+
+void look_up(const Pixels& b, const Unit& u, int64_t n0, int64_t n1) {
+  const ConvJob& j = b.j;
+  b.stretches([&](int64_t first, int64_t count) {
+    char* y = j.y + Pixel(j, first).at(j.out) + u.first_out;
+    for (int64_t i = 0; i < count; ++i, y += j.pitch_y) {
+      uint8_t* row = reinterpret_cast<uint8_t*>(y);
+      for (int64_t n = n0; n < n1; ++n) row[n] = j.v.lut[row[n]];
+    }
+  });
+}
+
+void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
+  const ConvJob& j = b.j;
+  Unit u(j, b.s, index);
+  n1 = min64(n1, u.w.n);
+  if (!j.direct && u.w.k) gather(j, b.s, index, b.first, b.end - b.first);
+  if (!u.w.k && j.v.w.has_zero) memset(b.s.sums, 0, static_cast<size_t>(b.end - b.first) * 4);
+  if (j.plan->main->scope == kScopeBlock) {
+    run_blocks(b, u, n0, n1);
+  } else {
+    const int64_t width = j.plan->main->nr / 16;
+    for (int64_t n = n0; n < n1;) {
+      int64_t panels = min64((n1 - n + 15) / 16, width);
+      while (!j.plan->full[panels]) --panels;
+      find_spots(&b, j.plan->full[panels], j.plan->edge[panels]);
+      run_spots(b, u, n, panels, n1);
+      n += panels * 16;
+    }
+  }
+  if (j.v.has_lut) look_up(b, u, n0, n1);
+}
+
+// As many pixels from `first` on as the slot's memory holds.
+int64_t block_end(const ConvJob& j, const ConvScratch& s, int64_t first, int64_t end) {
+  int64_t entries = 0, p = first;
+  while (p < end && p - first < s.pixels) {
+    const int64_t room = min64(s.pixels - (p - first), s.entries - entries - kMaxMr);
+    if (room < 1) break;
+    const int64_t count = min64(room, min64(end - p, j.run - p % j.run));
+    entries += count + kMaxMr;
+    p += count;
+  }
+  return p;
+}
+
+}  // namespace
+
+ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, void* base) {
+  const ConvForm& f = v.form();
+  const int64_t item = v.linear.form == OCTET_S16 ? 2 : 1;
+  Carver carve(base);
+  int64_t taps = 1;
+  rows = raw = nullptr;
+  pitch = 0;
+  if (direct) {
+    taps = f.kernel_taps();
+    pixels = min64(192, max64(kMaxMr, kOffsets / taps));
+  } else {
+    // Whole cache lines, never a multiple of 4 KiB; a block stays in its part of L2.
+    const int64_t k = widest_k(f);
+    pitch = (k * item + 63) / 64 * 64;
+    if (pitch % 4096 == 0) pitch += 64;
+    const int64_t l2 = static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
+    pixels = min64(kMostRows, max64(kLeastRows, l2 / 4 / pitch));
+    rows = carve.take<char>(static_cast<size_t>(pixels * pitch));
+    raw = carve.take<char>(static_cast<size_t>(item == 2 ? k : 0));
+  }
+  entries = 2 * pixels + kMaxMr;
+  spots = carve.take<Spot>(static_cast<size_t>(pixels));
+  offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
+  sums = carve.take<int32_t>(static_cast<size_t>(v.w.has_zero ? pixels : 0));
+  bytes = carve.bytes();
+}
+
+void find_runs(ConvJob* j) {
+  const int64_t sizes[] = {j->slides[2].out, j->slides[1].out, j->slides[0].out, j->samples};
+  const int64_t out[] = {j->out.d[2], j->out.d[1], j->out.d[0], j->out.n};
+  const int64_t residual[] = {j->residual.d[2], j->residual.d[1], j->residual.d[0], j->residual.n};
+  j->run = 1;
+  j->pitch_y = j->pitch_r = 0;
+  for (int i = 0; i < 4; ++i) {
+    if (sizes[i] == 1) continue;
+    if (j->run == 1) {
+      j->pitch_y = out[i];
+      j->pitch_r = residual[i];
+    } else if (out[i] != j->pitch_y * j->run || residual[i] != j->pitch_r * j->run) {
+      break;
+    }
+    j->run *= sizes[i];
+  }
+  j->finish.ldr = j->pitch_r;
+}
+
+int64_t cut_conv(ConvJob* j, int32_t threads) {
+  const ConvScratch s(j->ctx, j->v, j->direct, nullptr);
+  const ConvForm& f = j->v.form();
+  const int64_t mr = j->plan->main->mr, nr = j->plan->main->nr, total = j->pixels();
+  const int64_t n = f.unit_out(0);
+  int64_t pixels = max64(mr, s.pixels / mr * mr), columns = (n + 15) / 16 * 16, units = f.units;
+  const auto tasks = [&] {
+    return ceil_div(total, pixels) * ceil_div(f.units, units) *
+           (f.units == 1 ? ceil_div(n, columns) : 1);
+  };
+  while (threads > 1 && tasks() < kTasks * threads) {
+    if (pixels > 4 * mr)
+      pixels = max64(mr, (pixels / 2 + mr - 1) / mr * mr);
+    else if (units > 1)
+      units = (units + 1) / 2;
+    else if (f.units == 1 && columns > nr)
+      columns = ((columns + 1) / 2 + nr - 1) / nr * nr;
+    else
+      break;
+  }
+  j->units_per_task = units;
+  j->columns_per_task = f.units == 1 ? columns : n;
+  j->parts = ceil_div(j->run, pixels);
+  j->pixels_per_task = pixels;
+  j->runs_per_task = max64(1, pixels / j->run);
+  const int64_t runs = total / j->run;
+  j->tasks_m = j->parts > 1 ? runs * j->parts : ceil_div(runs, j->runs_per_task);
+  const int64_t tasks_n =
+      f.units == 1 ? ceil_div(n, j->columns_per_task) : ceil_div(f.units, units);
+  return j->tasks_m * tasks_n;
+}
+
+void conv_task(void* job, size_t task, size_t slot) {
+  const ConvJob& j = *static_cast<const ConvJob*>(job);
+  const ConvScratch s(j.ctx, j.v, j.direct, j.slots + slot * j.slot_bytes);
+  const ConvForm& f = j.v.form();
+  const int64_t at_m = static_cast<int64_t>(task) % j.tasks_m,
+                at_n = static_cast<int64_t>(task) / j.tasks_m;
+  int64_t first, end;
+  if (j.parts > 1) {
+    const int64_t start = at_m / j.parts * j.run, part = at_m % j.parts;
+    first = start + part * j.pixels_per_task;
+    end = min64(start + j.run, first + j.pixels_per_task);
+  } else {
+    first = at_m * j.runs_per_task * j.run;
+    end = min64(j.pixels(), first + j.runs_per_task * j.run);
+  }
+  const int64_t n0 = f.units == 1 ? at_n * j.columns_per_task : 0;
+  const int64_t u0 = f.units == 1 ? 0 : at_n * j.units_per_task;
+  const int64_t u1 = f.units == 1 ? 1 : min64(f.units, u0 + j.units_per_task);
+  while (first < end) {
+    Pixels b = {j, s, first, block_end(j, s, first, end)};
+    for (int64_t u = u0; u < u1; ++u) run_unit(b, u, n0, n0 + j.columns_per_task);
+    first = b.end;
+  }
+}
+
+}  // namespace octet

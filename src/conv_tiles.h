@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tiles of a convolution: what the tasks of one stretch of samples and one phase share, and the
+// memory that each has to itself.
+#pragma once
+
+#include "src/conv.h"
+
+namespace octet {
+
+struct Spot;
+
+// Memory of a slot, and how much of everything it holds.
+struct ConvScratch {
+  int64_t pixels;   // of a block at most
+  int64_t entries;  // offsets of all spots together, for each tap
+  int64_t pitch;    // gathered: bytes from a row to the next
+  Spot* spots;
+  ptrdiff_t* offsets;
+  char* rows;     // gathered rows, in the tiles' form
+  char* raw;      // one row of bytes that is widened
+  int32_t* sums;  // corrected sums of rows
+  size_t bytes;
+
+  ConvScratch(const octet_context& c, const Conv& v, bool direct, void* base);
+};
+
+struct ConvJob {
+  const Conv& v;
+  const GemmPlan* plan;
+  bool direct;
+  int64_t phase;
+  Slide slides[kMaxSpatial];
+  int64_t samples;
+  // The image: the caller's, or what was made of it.
+  const char* image;
+  Steps in;
+  int64_t item;     // bytes of an element
+  bool operands;    // elements are what the tiles read, else the caller's bytes
+  const char* pad;  // direct: elements of the zero point
+  int32_t zero;     // zero point of the elements
+  int32_t operand_zero;
+  // Output and residual, which begin at the phase's first pixel; from an output of it to the next.
+  char* y;
+  const char* r;
+  Steps out, residual;
+  WeightsView unit;  // of the phase, the first unit's
+  const int32_t* ibias;
+  Finish finish;  // of the first unit
+  // Outputs in runs of equal distances, cut into tasks.
+  int64_t run, pitch_y, pitch_r;
+  int64_t parts, runs_per_task, pixels_per_task;  // of a run, or whole ones
+  int64_t tasks_m, units_per_task, columns_per_task;
+  // Memory of the slots.
+  const octet_context& ctx;
+  char* slots;
+  size_t slot_bytes;
+
+  int64_t pixels() const { return samples * slides[0].out * slides[1].out * slides[2].out; }
+};
+
+// Sets run and the pitches from the steps.
+void find_runs(ConvJob* j);
+// Cuts into tasks; returns how many.
+int64_t cut_conv(ConvJob* j, int32_t threads);
+void conv_task(void* job, size_t task, size_t slot);
+
+}  // namespace octet

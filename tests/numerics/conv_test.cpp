@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Convolutions against naive arithmetic: every instruction set, plan, thread count and layout of
+// memory gives the same bytes.
+#include "tests/numerics/conv.h"
+
+namespace octet_test {
+namespace {
+
+class Conv : public testing::TestWithParam<CappedContext> {};
+
+void expect_model(const octet_context* c, const ConvLayer& l, Rng* rng) {
+  const Bytes want = conv_model(l);
+  const ConvOp op(c, l, rng);
+  ASSERT_TRUE(op.get());
+  ConvHow how;
+  EXPECT_TRUE(equal(op.run(how), want)) << op.describe();
+  how.gaps = rng;
+  how.threads = static_cast<int32_t>(rng->range(1, 3));
+  how.in_place = l.residual.type == l.out.type && rng->chance(50);
+  EXPECT_TRUE(equal(op.run(how), want)) << "with gaps";
+  how = {};
+  how.guarded = !l.residual.type;
+  how.plan = static_cast<int32_t>(rng->range(0, op.candidates()));
+  EXPECT_TRUE(equal(op.run(how), want)) << "plan " << how.plan << " of " << op.candidates();
+}
+
+void expect_models(const CappedContext& c, ConvKind kind, uint64_t seed, int count) {
+  for (int i = 0; i < scaled(count) && !testing::Test::HasFailure(); ++i) {
+    Rng rng(seed + static_cast<uint64_t>(i));
+    const ConvLayer l = random_conv(&rng, kind);
+    SCOPED_TRACE(std::to_string(i) + ": " + describe(l));
+    expect_model(c.context, l, &rng);
+  }
+}
+
+TEST_P(Conv, PlainEqualsTheModel) { expect_models(GetParam(), ConvKind::kPlain, 1000, 120); }
+TEST_P(Conv, GroupedEqualsTheModel) { expect_models(GetParam(), ConvKind::kGrouped, 2000, 80); }
+TEST_P(Conv, TransposedEqualsTheModel) {
+  expect_models(GetParam(), ConvKind::kTransposed, 3000, 80);
+}
+TEST_P(Conv, PointwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kPointwise, 4000, 40); }
+
+INSTANTIATE_TEST_SUITE_P(Isas, Conv, testing::ValuesIn(contexts()),
+                         [](const auto& p) { return p.param.isa; });
+
+}  // namespace
+}  // namespace octet_test
