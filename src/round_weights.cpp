@@ -48,12 +48,13 @@ class Rounding {
 
   // Weights that share a scale: row n, group g, or all of them.
   Reals reals(int64_t n, int64_t g) const {
-    const auto read = [](const void* self, int64_t row, int64_t column, int64_t count, float* to) {
+    const auto read = [](const void* self, int64_t row, int64_t column, int64_t count,
+                         float* to) -> const float* {
       const View& w = static_cast<const Rounding*>(self)->w_;
       const float* x = reinterpret_cast<const float*>(w.data) + row * w.strides[0];
       if (w.strides[1] == 1) return x + column;
       for (int64_t i = 0; i < count; ++i) to[i] = x[(column + i) * w.strides[1]];
-      return const_cast<const float*>(to);
+      return to;
     };
     if (per_tensor()) return {read, this, 0, n_, 0, k_};
     return {read, this, n, 1, g * group_, group_};
