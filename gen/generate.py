@@ -4,7 +4,8 @@
 
 kernels.toml says which kernels exist, isa/<isa>.j2 what an instruction set can say (its vocabulary:
 load, dot, convert, narrow, store), templates/gemm.j2 what a tile does, templates/gemmgroup.j2 what
-one of group-wise weights does, and templates/amx.j2 what AMX does with a whole block. A vocabulary
+one of group-wise weights does, templates/depthwise.j2 what a strip of a depthwise convolution does,
+and templates/amx.j2 what AMX does with a whole block. A vocabulary
 may name a parent and then holds only what differs. Output depends on these files alone: the same
 input gives the same bytes.
 """
@@ -43,6 +44,7 @@ TYPES = {
 FAMILIES = {  # name in rows: (Family, type of the function)
     "gemm": ("kGemm", "TileFn"),  # BlockFn in scope block
     "gemmgroup": ("kGemmGroup", "GroupTileFn"),
+    "depthwise": ("kDepthwise", "DepthwiseFn"),
     "quantize": ("kQuantize", "RunFn"),
     "dequantize": ("kDequantize", "RunFn"),
     "requantize": ("kRequantize", "RunFn"),
@@ -62,7 +64,8 @@ SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "tile": ("kScopeTile", "TileFn", "gemm"),
     "block": ("kScopeBlock", "BlockFn", "amx"),
 }
-TILES = ("gemm", "gemmgroup")  # families of tiles: a [[...]] table each, generated from a template
+# Families of tiles: a [[...]] table each, generated from a template.
+TILES = ("gemm", "gemmgroup", "depthwise")
 LAYOUTS = {  # of a GEMM's weights: Layout
     "c16k4": "kLayoutC16K4",
     "proved": "kLayoutProved",
@@ -165,6 +168,10 @@ class Kernel:
             self.kr = 0
         elif self.weight == "u4":
             self.kr = 8  # 64 bytes of 16 columns
+        elif self.weight == "s16":
+            self.kr = 2
+        elif self.family == "depthwise":
+            self.kr = 4
         else:
             self.kr = 4 if self.isa == "scalar" else vocabulary(self.words).kr
         tile = f"_{self.mr}x{self.nr}c{self.kr}" if self.mr else ""
@@ -250,7 +257,9 @@ def gemm_source(isa: str) -> str:
     ]
     templates = list(dict.fromkeys(f"gen/{k.template}" for k in tiles))
     file = ENV.get_template("templates/file.j2")
-    return file.render(isa=isa, v=words, templates=templates, bodies=bodies)
+    strips = [k for k in tiles if k.family == "depthwise"]
+    interleave = ENV.get_template("templates/interleave.j2").render(k=strips[0]) if strips else ""
+    return file.render(isa=isa, v=words, templates=templates, bodies=bodies, interleave=interleave)
 
 
 def registry_source(isas: list[str]) -> str:

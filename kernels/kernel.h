@@ -160,6 +160,43 @@ struct GroupTile {
 typedef void GroupTileFn(const GroupTile*);
 constexpr int32_t kPairBlock = 128;  // k of one pair
 
+// A strip of a depthwise convolution: `outputs` rows of the output, `pixels` of each, all
+// `channels`. The rows of the image under the strip are numbered through in units of kr rows, which
+// the kernel interleaves once, column by column: kr bytes (or int16) of a channel, from kr rows,
+// become neighbours in `scratch`, an operand of the dot product that serves every output whose
+// window has that column.
+//   acc[p][j] = sum over steps s and i < kr of
+//               weight(s, j, i) * x((unit + at[s] % units) * kr + i, at[s] / units + p * stride,
+//                                   (phase + j) / multiplier)
+// where x(row, column, channel) is (byte ^ flip) as u8 or s8, whichever the row of the registry
+// reads, and `pad` in place of the byte where the row or the column lies in the padding.
+struct DepthwiseOut {     // a row of the output
+  const int8_t* weights;  // [groups][steps][channels of the group][kr], int16 where the row's
+                          // weight is S16; taps that a unit lacks are 0. Groups have nr channels,
+                          // then, where there are fewer left, half as many and so on, 16 at least
+  const int32_t* at;      // [steps] column * units + unit
+  int32_t steps, unit;    // steps: at least 1; unit: the first one
+  void* c;                // channel 0 of pixel 0
+  const Finish* finish;   // never null; rows are pixels and columns channels of the strip; without
+                          // row_a, row_b and row_scale
+};
+struct Depthwise {
+  const uint8_t* const* rows;  // [units * kr] channel phase / multiplier of the first column that
+                               // exists; null: a row in the padding
+  ptrdiff_t pitch;             // bytes from a column to the next
+  int32_t units, columns;      // columns: with those in the padding
+  int32_t left, right;         // the first and last columns, which lie in the padding
+  int32_t pad, flip;           // pad: before flip, which is 0 or 128
+  int32_t channels;            // of the output, at least 1
+  int32_t multiplier, phase;   // 0 <= phase < multiplier
+  void* scratch;               // units * columns * nr * 4 bytes, 64-byte aligned
+  const DepthwiseOut* out;
+  int32_t outputs, pixels;
+  int32_t stride;  // columns from a pixel to the next
+  ptrdiff_t ldc;   // bytes from a pixel to the next
+};
+typedef void DepthwiseFn(const Depthwise*);
+
 // Element-wise kernels work on one contiguous run of n elements. qparams: one for the run (step 0)
 // or one for each element (step 1: per channel along the innermost dim).
 struct Run {
@@ -219,6 +256,8 @@ typedef void AnyFn(void);
 //   S32
 //               BlockFn   where the row's scope is kScopeBlock
 //   gemmgroup   GroupTileFn  tiles; the same, out: kOutQ8, F32
+//   depthwise   DepthwiseFn  act U8 or S8, weight S8 (kr 4) or S16 (kr 2), out: kOutQ8, F32, S32;
+//               mr pixels at a time, nr channels at most
 //   quantize    RunFn     f32 -> u8, s8
 //   dequantize  RunFn     u8, s8, s32 -> f32
 //   requantize  RunFn     u8, s8, s32 -> u8, s8
@@ -237,6 +276,7 @@ typedef void AnyFn(void);
 enum Family : int32_t {
   kGemm,
   kGemmGroup,
+  kDepthwise,
   kQuantize,
   kDequantize,
   kRequantize,

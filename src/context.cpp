@@ -260,10 +260,10 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
     }
     t.add("],\"caches\":{\"l1d\":%zu,\"l2\":%zu,\"l3\":%zu},\"kernels\":[", c->cpu.l1d, c->cpu.l2,
           c->cpu.l3);
-    static const char* const families[] = {"gemm",       "gemmgroup", "quantize",   "dequantize",
-                                           "requantize", "fakequant", "ste",        "flip",
-                                           "widen",      "minmax",    "minmaxcols", "rowsum",
-                                           "fixed",      "poolmax",   "poolavg",    "poolavgint"};
+    static const char* const families[] = {
+        "gemm",      "gemmgroup", "depthwise", "quantize", "dequantize", "requantize",
+        "fakequant", "ste",       "flip",      "widen",    "minmax",     "minmaxcols",
+        "rowsum",    "fixed",     "poolmax",   "poolavg",  "poolavgint"};
     static_assert(sizeof families / sizeof *families == kFamilies);
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {

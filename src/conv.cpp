@@ -89,11 +89,12 @@ WeightsView pointwise_view(const WeightsView& w) {
   return m;
 }
 
-// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels, and no
-// sums of windows are needed.
+// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels or
+// whole rows of the kernel, and no sums of windows are needed.
 bool may_be_direct(const Conv& v) {
   const ConvForm& f = v.form();
   if (v.w.has_zero || f.depthwise) return false;
+  if (v.ragged()) return f.row_runs() && v.linear.form != OCTET_S16;
   return f.in_channels > 0 && f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0;
 }
 
@@ -108,22 +109,36 @@ void choose_rung(Conv* v) {
     v->why = "pointwise: a linear layer on the pixels";
   } else if (v->w.has_zero) {
     v->why = "gathered: weights with zero points need the sum of each window";
-  } else if (!v->direct_table.count && f.in_channels % 4) {
-    v->why = "gathered: few input channels, or no multiple of 4";
-  } else if (!v->direct_table.count) {
-    v->why = "gathered: the forced kernel, or the channels of a group, want rows in one piece";
-  } else if (f.units == 1 && f.in_channels <= 4) {
-    v->why = "gathered: few input channels";
   } else if (v->linear.table.rows[0]->layout == kLayoutProved) {
     v->why = "gathered: the private layout wants rows in one piece";
   } else if (has_blocks(v->linear.table)) {
     v->why = "gathered: blocks want rows in one piece";
+  } else if (!v->direct_table.count) {
+    v->why = v->linear.table.forced
+                 ? "gathered: the forced kernel, or the channels, want rows in one piece"
+                 : "gathered: channels are no multiple of 4";
   } else {
     v->rung = Rung::kDirect;
-    v->why = f.transposed  ? "direct: one convolution for each phase, in place"
-             : f.units > 1 ? "direct: units of groups in turn, in place"
-                           : "direct: tiles read the image in place";
+    v->why = v->ragged()    ? "direct: rows of the kernel in place, those at the sides gathered"
+             : f.transposed ? "direct: one convolution for each phase, in place"
+             : f.units > 1  ? "direct: units of groups in turn, in place"
+                            : "direct: tiles read the image in place";
   }
+}
+
+// The one kernel of a depthwise layer, and what it reads.
+octet_status choose_depthwise(octet_error* err, const octet_context& c, Conv* v) {
+  const Row* row = depthwise_row(c, out_tag(v->linear));
+  const bool asked =
+      (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar")) || c.forced == row;
+  if (row->isa == kIsaScalar && !asked)
+    return fail(err, OCTET_ERR_SLOW_ONLY,
+                "Only reference code can do this under the instruction sets of this context; set "
+                "OCTET_ALLOW_SLOW or max_isa \"scalar\" to allow it.");
+  v->linear.table.rows[0] = row;  // for its form
+  take_form(c, &v->linear);
+  v->depthwise_bytes = size_depthwise(v->w, *row, v->axes, &v->depthwise);
+  return OCTET_OK;
 }
 
 }  // namespace
@@ -203,19 +218,22 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
                            true};
   OCTET_TRY(prepare_linear(err, c, v.w, spec, &v.linear));
   v.per_sample = v.linear.dynamic() && v.linear.scheme.granularity == OCTET_PER_SAMPLE;
-  if (f.depthwise)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "The weights are depthwise, which this release does not run; use groups with two "
-                "channels or more.");
-  const int32_t tag = is_q8(v.linear.out.type) ? int32_t{kOutQ8} : v.linear.out.type;
+  if (f.depthwise) {
+    choose_rung(&v);
+    return choose_depthwise(err, c, &v);
+  }
   GemmWeights weights = {OCTET_S8, 0, v.w.proved_load};
+  // One panel does not pay for the gathering that the private layout needs.
+  if (f.unit_panels < 2 && !v.ragged() && may_be_direct(v)) weights.proved_load = 0;
   if (is_pointwise(v)) {
-    OCTET_TRY(prepare_linear(err, c, pointwise_view(v.w), spec, &v.linear));
+    v.linear.w = pointwise_view(v.w);
+    OCTET_TRY(choose_kernels(err, c, &v.linear));
     plan_small_calls(c, &v.linear.table);
     choose_rung(&v);
     return OCTET_OK;
   }
   // Phases share a table: K is that of an average one, which only the cost model reads.
+  const int32_t tag = out_tag(v.linear);
   const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();
   OCTET_TRY(make_gemm_table(err, c, v.linear.q_type, tag, n, k, weights, &v.linear.table));
   take_form(c, &v.linear);

@@ -12,7 +12,7 @@
 // plain convolution for each of its phases. Nothing of it changes a bit of the result.
 #pragma once
 
-#include "src/geometry.h"
+#include "src/depthwise.h"
 #include "src/linear.h"
 
 namespace octet {
@@ -31,10 +31,14 @@ struct alignas(64) Conv {  // column arrays follow it
   uint8_t lut[256];
   Rung rung;
   const char* why;
-  Columns columns;  // kStatic: of all slots; ibias: [phases][slots]
-  Finish finish;    // kPointwise and kStatic: for linear.fixed_finish
+  DepthwiseLayer depthwise;  // kDepthwise
+  size_t depthwise_bytes;    // of the block that it reads
+  Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
+  Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
 
   const ConvForm& form() const { return w.conv; }
+  // Channels are no multiple of 4: rows of the kernel can be read in place, single taps not.
+  bool ragged() const { return form().in_channels % 4 && form().units == 1; }
 };
 
 // The tensors of a call with the axes sized to them: [batch, spatial..., channels].

@@ -135,23 +135,32 @@ bool choose_finite(const Linear& l, const Range& r, float* scale, int32_t* zero)
   return false;
 }
 
-// run: for rows that are rewritten as they are; x, y and n are set here.
-void prepare_row(Chunk& c, int64_t i, Run& run) {
+// Scale and zero point of one row, its own or those of the call.
+struct RowScale {
+  float scale;
+  int32_t zero;
+};
+
+// kDynamicRow: chosen from the range of row i.
+RowScale choose_row(Chunk& c, int64_t i) {
+  const Linear& l = c.l;
+  Range r = {__builtin_inff(), -__builtin_inff(), 0, 0};
+  l.minmax(reinterpret_cast<const float*>(c.x + i * c.pitch_x), static_cast<size_t>(l.w.k), &r);
+  RowScale chosen;
+  c.s.row_scale[i] = choose_finite(l, r, &chosen.scale, &chosen.zero) ? chosen.scale : kNan;
+  return chosen;
+}
+
+// with: of a dynamic row. run: for rows that are rewritten as they are; x, y and n are set here.
+void prepare_row(Chunk& c, int64_t i, const RowScale& with, Run& run) {
   const Linear& l = c.l;
   const char* x = c.x + i * c.pitch_x;
   char* to = c.s.a + i * c.pitch_a;
   const bool sums = l.w.has_zero;
   uint32_t sum = 0;  // of the operand integers
-  int32_t zero = c.tensor_zero;
+  int32_t zero = with.zero;
   if (l.dynamic()) {
-    const float* row = reinterpret_cast<const float*>(x);
-    float scale = c.tensor_scale;
-    if (c.per_row) {
-      Range r = {__builtin_inff(), -__builtin_inff(), 0, 0};
-      l.minmax(row, static_cast<size_t>(l.w.k), &r);
-      c.s.row_scale[i] = choose_finite(l, r, &scale, &zero) ? scale : kNan;
-    }
-    sum = quantize_row(l, row, to, scale, zero, sums);
+    sum = quantize_row(l, reinterpret_cast<const float*>(x), to, with.scale, zero, sums);
   } else {
     if (c.per_row) zero = c.call_zero ? c.call_zero[i] : 0;
     const size_t k = static_cast<size_t>(l.w.k);
@@ -173,9 +182,14 @@ void prepare_row(Chunk& c, int64_t i, Run& run) {
   if (sums) c.s.row_b[i] = static_cast<int32_t>(sum - static_cast<uint32_t>(l.w.k) * za);
 }
 
+// The scales of a few rows are chosen before those rows, still in L1, are quantized: choosing is a
+// long chain of few operations, which runs beside the range of the next row.
+constexpr int64_t kChosenRows = 8, kChosenBytes = 24 << 10;
+
 void prepare_task(void* arg, size_t task) {
   Chunk& c = *static_cast<Chunk*>(arg);
   const int64_t first = static_cast<int64_t>(task) * c.rows_per_task;
+  const int64_t last = min64(c.m, first + c.rows_per_task);
   Run run = {.x = c.x,  // every field by name, as of Tile in cover_tiles
              .y = c.s.a,
              .mask = nullptr,
@@ -190,7 +204,19 @@ void prepare_task(void* arg, size_t task) {
              .qmin = 0,
              .qmax = 0,
              .divide = 0};
-  for (int64_t i = first; i < min64(c.m, first + c.rows_per_task); ++i) prepare_row(c, i, run);
+  if (c.l.input != Input::kDynamicRow) {
+    const RowScale all = {c.tensor_scale, c.tensor_zero};
+    for (int64_t i = first; i < last; ++i) prepare_row(c, i, all, run);
+    return;
+  }
+  const int64_t fit = kChosenBytes / (c.l.w.k * 4 + 1) + 1;
+  const int64_t step = fit < kChosenRows ? fit : kChosenRows;
+  RowScale chosen[kChosenRows];
+  for (int64_t i = first; i < last; i += step) {
+    const int64_t end = min64(last, i + step);
+    for (int64_t j = i; j < end; ++j) chosen[j - i] = choose_row(c, j);
+    for (int64_t j = i; j < end; ++j) prepare_row(c, j, chosen[j - i], run);
+  }
 }
 
 // Where the rows of a tile begin.

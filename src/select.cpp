@@ -356,7 +356,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   GemmTable t = {};
   t.n = n;
   t.k = k;
-  t.forced = c.forced && c.forced->mr;
+  t.forced = c.forced && (c.forced->family == kGemm || c.forced->family == kGemmGroup);
   if (t.forced) {
     if (c.forced->out != out)
       return fail(err, OCTET_ERR_UNSUPPORTED,
@@ -394,6 +394,8 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   *table = t;
   return OCTET_OK;
 }
+
+bool prefers(uint32_t a, uint32_t b) { return rank(a) < rank(b); }
 
 bool reads_proved(const octet_context& c) {
   if (c.forced && c.forced->family == kGemm) return c.forced->layout == kLayoutProved;

@@ -84,6 +84,9 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
                              int32_t out, int64_t n, int64_t k, const GemmWeights& weights,
                              GemmTable* table);
 
+// Whether kernels of instruction set `a` go before those of `b`, one bit each.
+bool prefers(uint32_t a, uint32_t b);
+
 // Whether the rows that this context takes have a form that reads the layout kLayoutProved.
 bool reads_proved(const octet_context& c);
 

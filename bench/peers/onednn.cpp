@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "onednn_call.h"
+#include "onednn_net.h"
 
 namespace octet_cli {
 namespace {
@@ -63,6 +64,15 @@ class OneDnn : public Peer {
       offer.variants.push_back(quantized(p, false));
       offer.variants.push_back(quantized(p, true));
     });
+  }
+
+  std::unique_ptr<PreparedNet> prepare_net(const Net& net, std::string& why) override {
+    try {
+      return onednn_net(engine_, stream_, net);
+    } catch (const std::exception& error) {
+      why = std::string("oneDNN refuses: ") + error.what() + ".";
+      return nullptr;
+    }
   }
 
   Offer prepare_float(const Problem& p) override {

@@ -29,6 +29,30 @@ void store_bytes(Ints v, Out* p) {
   hn::StoreU(hn::DemoteTo(bytes, v), bytes, p);
 }
 
+// Stores a byte for each lane of four vectors, one after the other; the values fit into Out.
+// Packing works within blocks of 128 bits; `order` then brings groups of four bytes into theirs.
+template <class Out>
+void store_bytes4(Ints a, Ints b, Ints c, Ints d, Out* p) {
+#if HWY_TARGET == HWY_AVX3
+  const __m512i ab = _mm512_packs_epi32(a.raw, b.raw), cd = _mm512_packs_epi32(c.raw, d.raw);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i y =
+      static_cast<Out>(-1) < 0 ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, y));
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i ab = _mm256_packs_epi32(a.raw, b.raw), cd = _mm256_packs_epi32(c.raw, d.raw);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i y =
+      static_cast<Out>(-1) < 0 ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(y, order));
+#else
+  store_bytes(a, p);
+  store_bytes(b, p + kLanes);
+  store_bytes(c, p + 2 * kLanes);
+  store_bytes(d, p + 3 * kLanes);
+#endif
+}
+
 // Nearest integer, ties to even, of |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low
 // bits of the sum. One rounding, the same on every instruction set, and no fix-up for values out of
 // range.

@@ -13,11 +13,14 @@ struct Quantize : LaneOp<float, Out> {
   template <bool kUniform>
   static void loop(const Run& r) {
     const Quantizer<kUniform> quantize(r);
-    const float* x = static_cast<const float*>(r.x);
-    for (size_t i = 0; i < r.n; i += kLanes) {
-      const Floats t = quantize.scaled(hn::LoadU(kFloat, x + i), i);
-      store_bytes(quantize(t, i), static_cast<Out*>(r.y) + i);
-    }
+    const auto at = [&](size_t i) {
+      return quantize(quantize.scaled(hn::LoadU(kFloat, static_cast<const float*>(r.x) + i), i), i);
+    };
+    Out* y = static_cast<Out*>(r.y);
+    size_t i = 0;
+    for (; i + 4 * kLanes <= r.n; i += 4 * kLanes)
+      store_bytes4(at(i), at(i + kLanes), at(i + 2 * kLanes), at(i + 3 * kLanes), y + i);
+    for (; i < r.n; i += kLanes) store_bytes(at(i), y + i);
   }
 };
 

@@ -31,8 +31,26 @@ ROW_KEYS = [
 ]
 
 
+# One small layer for each way that convolutions are run; the program holds each to the definition.
+LAYERS = [
+    "1x7x9x24 k1 o40",
+    "2x9x7x16 k3 o24 p1",
+    "1x13x11x3 k3 o16 s2 p0:1",
+    "1x8x8x32 k3 o48 p1 g4",
+    "1x12x12x16 k3 o16 d2 p2",
+    "1x5x6x16 k4 o12 s2 p1 t",
+    "1x5x6x16 k3 o16 s2 p1 q1 t g2",
+    "1x40x16 k5 o24 p4:0",
+    "1x4x6x5x8 k3x3x1 o16 p1x1x0",
+]
+
+
 def bench(*args: str) -> dict:
     return octet_json("bench", "gemm", *args, "--json", "-")
+
+
+def bench_conv(*args: str) -> dict:
+    return octet_json("bench", "conv", *args, "--json", "-")
 
 
 class Report(unittest.TestCase):
@@ -134,6 +152,93 @@ class Report(unittest.TestCase):
                     self.assertIn("line 1", bad.stderr)
 
 
+class Convolutions(unittest.TestCase):
+    def test_json_has_the_documented_form(self):
+        report = bench_conv("2x9x8x16", "k3", "o16", "s2", "p1", "--repeat", "2")
+        keys = ["machine", "peaks", "rows", "geomean", "worst"]
+        self.assertEqual(list(report)[:5], keys)
+        (row,) = report["rows"]
+        self.assertEqual(list(row)[: len(ROW_KEYS)], ROW_KEYS)
+        shape = row["shape"]
+        self.assertEqual(shape["layer"], "2x9x8x16 k3 o16 s2 p1")
+        self.assertEqual((shape["class"], shape["out"], shape["times"]), ("dense", [5, 4], 1))
+        self.assertEqual(shape["product"], {"m": 2 * 5 * 4, "n": 16, "k": 9 * 16})
+        for key in ("gops", "pct_bound", "weight_bytes"):
+            self.assertGreater(row[key], 0)
+        self.assertTrue(row["kernel"])
+        self.assertTrue(row["why"])
+
+    def test_every_class_is_exact_under_every_cap(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "small.txt").write_text("\n".join(LAYERS))
+            isas = usable_isas()
+            report = bench_conv("--set", "small", "--set-dir", folder, "--repeat", "1", "--isa",
+                                ",".join(isas))  # fmt: skip
+        self.assertEqual(len(report["rows"]), len(LAYERS) * len(isas))
+        self.assertEqual(len(report["totals"]), 2 * len(isas))  # batches 1 and 2
+
+    def test_types(self):
+        for args, types in (
+            (["--type", "s8"], "s8s8_s8"),
+            (["--out", "f32"], "u8s8_f32"),
+            (["--type", "s8", "--out", "s32"], "s8s8_s32"),
+            (["--dynamic"], "f32s8_f32 dynamic per sample"),
+            (["--dynamic=tensor"], "f32s8_f32 dynamic per tensor"),
+        ):
+            for layer in (LAYERS[1], LAYERS[3]):
+                with self.subTest(f"{types} {layer}"):
+                    (row,) = bench_conv(*layer.split(), "--repeat", "1", *args)["rows"]
+                    self.assertEqual(row["types"], types)
+
+    def test_threads(self):
+        (row,) = bench_conv(*LAYERS[1].split(), "--repeat", "1", "--threads", "2")["rows"]
+        self.assertEqual(row["threads"], 2)
+        self.assertGreater(row["speed_up"], 0)
+
+    def test_the_table(self):
+        done = octet("bench", "conv", *LAYERS[1].split(), "--repeat", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^2x9x7x16 k3 o24 p1 +dense ")
+
+    def test_what_is_no_layer_is_refused(self):
+        for args in ([], ["1x8x8x16"], ["1x8x8x16", "o8", "k9"], ["1x8x8x16", "o8", "z1"],
+                     ["--set", "nowhere"], ["1x8x8x16", "o8", "--set", "unet"]):  # fmt: skip
+            with self.subTest(args):
+                done = octet("bench", "conv", *args)
+                self.assertEqual(done.returncode, 2)
+                self.assertRegex(done.stderr, r"^octet: .+\.\n$")
+
+    def drivers(self, name: str) -> dict:
+        (row,) = bench_conv("1x3x4x16", "k1", "o8", "--peer-driver", DRIVER, "--peer", name,
+                            "--repeat", "1")["rows"]  # fmt: skip
+        return row["peers"][name]
+
+    def test_drivers(self):
+        self.assertFalse(self.drivers("good")["wrong"])
+        self.assertTrue(self.drivers("wrong")["wrong"])
+
+
+class Networks(unittest.TestCase):
+    def test_a_network_by_layers(self):
+        if options.slow:
+            self.skipTest("a whole network takes too long here")
+        report = octet_json("bench", "net", "--net", "resnet50", "--alone", "--threads", "1,2",
+                            "--repeat", "1", "--json", "-")  # fmt: skip
+        self.assertEqual([one["threads"] for one in report["nets"]], [1, 2])
+        for one in report["nets"]:
+            self.assertGreater(one["ms"], 0)
+            self.assertIsNone(one["peer"])
+            self.assertEqual(len(one["layers"]), 56)
+            for layer in one["layers"]:
+                self.assertGreater(layer["us"], 0)
+                self.assertTrue(layer["kernel"])
+
+    def test_an_unknown_one_is_refused(self):
+        done = octet("bench", "net", "--net", "resnet51")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("resnet50", done.stderr)
+
+
 class Drivers(unittest.TestCase):
     def bench(self, *args: str) -> dict:
         return bench("4", "8", "16", "--peer-driver", DRIVER, "--repeat", "2", *args)
@@ -221,6 +326,13 @@ class Explain(unittest.TestCase):
                 cheapest = min(candidates, key=lambda one: one["modelled_cycles"])
                 self.assertEqual(cheapest["modelled_cycles"], plan["modelled_cycles"])
 
+    def test_convolutions(self):
+        for layer in LAYERS:
+            report = octet_json("explain", "conv", *layer.split(), "--json", "-")
+            (plan,) = report["plans"]
+            self.assertTrue(plan["kernel"])
+            self.assertTrue(plan["why"])
+
     def test_text(self):
         for args in ([], ["--type", "s8"], ["--dynamic"], ["--threads", "3"], ["--lean"]):
             done = octet("explain", "gemm", "1", "100", "64", *args)
@@ -233,6 +345,7 @@ class Explain(unittest.TestCase):
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
+    parser.add_argument("--slow", action="store_true", help="leave out what takes long here")
     parser.parse_args(namespace=options)
     options.program = os.path.abspath(options.program)
     return run(__name__)

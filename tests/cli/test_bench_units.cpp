@@ -15,6 +15,7 @@
 #include "api.h"
 #include "bench/distribution.h"
 #include "bench/exact.h"
+#include "bench/net.h"
 #include "bench/pool.h"
 #include "bench/report.h"
 #include "bench/roofline.h"
@@ -406,6 +407,33 @@ TEST(ConvShape, SetsHaveBatchesAndCounts) {
   }
   std::filesystem::remove(path);
   EXPECT_THROW(read_conv_set(folder, "octet_conv_set"), UsageError);
+}
+
+TEST(Net, ActivationsFitTogether) {
+  for (const std::string& name : net_names()) {
+    const Net net = make_net(name, 2);
+    EXPECT_EQ(net.image.size(), net.activations[0].elements());
+    double operations = 0;
+    for (const NetLayer& layer : net.layers) {
+      const ConvShape& c = layer.shape;
+      const Activation& x = net.activations.at(static_cast<size_t>(layer.in));
+      EXPECT_EQ(x.elements(), static_cast<size_t>(c.in_pixels() * c.channels)) << layer.name;
+      operations += layer.operations();
+      if (layer.kind == NetLayer::Kind::kClassifier) continue;
+      const Activation& y = net.activations.at(static_cast<size_t>(layer.out));
+      EXPECT_EQ(y.elements(), static_cast<size_t>(c.out_pixels() * c.out_channels)) << layer.name;
+      EXPECT_TRUE(layer.act == NetLayer::Act::kNone || y.zero == 0);
+      if (layer.residual < 0) continue;
+      // A peer may add it in place: nothing reads it later.
+      EXPECT_EQ(net.activations.at(static_cast<size_t>(layer.residual)).elements(), y.elements());
+      for (const NetLayer* later = &layer + 1; later <= &net.layers.back(); ++later) {
+        EXPECT_NE(later->in, layer.residual);
+        EXPECT_NE(later->residual, layer.residual);
+      }
+    }
+    // Multiply-adds of an image, the classifier's among them.
+    EXPECT_NEAR(operations / 4e6, name == "resnet50" ? 4089 : 301, 10) << name;
+  }
 }
 
 Problem problem_of(const std::vector<std::string>& words, const std::vector<int>& x,

@@ -18,6 +18,7 @@ namespace {
 
 const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"gemmgroup", kGemmGroup},
+                                                     {"depthwise", kDepthwise},
                                                      {"quantize", kQuantize},
                                                      {"dequantize", kDequantize},
                                                      {"requantize", kRequantize},
@@ -60,7 +61,7 @@ TEST(Names, DecodeToTheirRow) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.name);
     const std::vector<std::string> parts = split(row.name);
-    const bool tile = row.family == kGemm || row.family == kGemmGroup;
+    const bool tile = row.family <= kDepthwise;
     const bool proved = row.layout == kLayoutProved;
     ASSERT_EQ(parts.size(), (tile ? 5u : 4u) + proved);
     EXPECT_EQ(kFamilyNames.at(parts[0]), row.family);
@@ -70,7 +71,7 @@ TEST(Names, DecodeToTheirRow) {
       EXPECT_EQ(parts.back(), "proved");
     }
     if (tile) {
-      const size_t act = parts[1].size() - 2;  // the weight's type is the last two letters
+      const size_t act = parts[1].find_first_of("us", 1);  // where the weight's type begins
       EXPECT_EQ(kTypeNames.at(parts[1].substr(0, act)), row.in);
       EXPECT_EQ(kTypeNames.at(parts[1].substr(act)), row.weight);
       EXPECT_EQ(parts[3], std::to_string(row.mr) + "x" + std::to_string(row.nr) + "c" +
@@ -98,7 +99,12 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.name);
     EXPECT_NE(row.fn, nullptr);
-    if (row.family == kGemm || row.family == kGemmGroup) {
+    if (row.family == kDepthwise) {
+      EXPECT_GE(row.mr, 1);
+      EXPECT_EQ(row.nr % 16, 0);
+      EXPECT_EQ(row.kr, row.weight == OCTET_S16 ? 2 : 4);
+      EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_S16);
+    } else if (row.family == kGemm || row.family == kGemmGroup) {
       EXPECT_GE(row.mr, 1);
       EXPECT_EQ(row.nr % 16, 0);
       EXPECT_TRUE(row.kr == 4 || row.kr == 8);

@@ -27,6 +27,7 @@ CLAIMS = {
     "c8_neoni8mm": [r"\bsmmla\b"],
     "_amx": [r"\bldtilecfg\b", r"\btileloaddt1\b", r"\btilerelease\b"],
 }
+TILES = ("octet_gemm_", "octet_gemmgroup_", "octet_depthwise_")
 FUSED = re.compile(r"(vfn?m(add|sub)\w*|f(n?madd|n?msub|mla|mls))\b")
 CALL = re.compile(r"(callq?|blr?)\b")
 INDIRECT = re.compile(r"(callq? +\*|blr\b)")
@@ -76,7 +77,7 @@ def check(nm: str, objdump: str, isa: str, archive: str) -> list[str]:
     for name, body in functions(objdump, archive).items():
         if isa == "neon":
             complaints += [f"{name}: {x}" for x in body if CRYPTO.match(x)]
-        if not name.startswith(("octet_gemm_", "octet_gemmgroup_")) or isa == "scalar":
+        if not name.startswith(TILES) or isa == "scalar":
             continue
         tiles += 1
         calls = [x for x in body if CALL.match(x)]

@@ -47,6 +47,13 @@ Op make_linear(const octet_context* context, const octet_linear_desc& desc) {
   return Op(raw);
 }
 
+Op make_conv(const octet_context* context, const octet_linear_desc& desc,
+             const octet_geometry& geometry) {
+  octet_op* raw = nullptr;
+  call(octet_conv_create, context, &desc, &geometry, &raw);
+  return Op(raw);
+}
+
 octet_plan plan(const octet_op* op, const octet_tensor& in) {
   auto plan = sized<octet_plan>();
   call(octet_op_plan, op, &in, size_t{1}, nullptr, &plan);

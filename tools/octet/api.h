@@ -70,6 +70,8 @@ std::string describe(const octet_context* context);
 
 Weights make_weights(const octet_context* context, const octet_weights_desc& desc);
 Op make_linear(const octet_context* context, const octet_linear_desc& desc);
+Op make_conv(const octet_context* context, const octet_linear_desc& desc,
+             const octet_geometry& geometry);
 
 // The plan for in; its strings are static.
 octet_plan plan(const octet_op* op, const octet_tensor& in);

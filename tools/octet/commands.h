@@ -26,15 +26,16 @@ struct InfoOptions {
 };
 void run_info(const InfoOptions& options);
 
-// Of bench gemm and, without its measuring, of explain gemm.
+// Of bench gemm and bench conv and, without its measuring, of explain gemm.
 struct BenchOptions {
-  std::vector<int64_t> shape;  // M N K, or empty with sets
+  std::vector<int64_t> shape;      // M N K, or empty with sets
+  std::vector<std::string> layer;  // conv: its words (conv_shape.h), or empty with sets
   std::vector<std::string> sets;
   std::string set_dir;
   std::vector<std::string> isas;  // caps to compare; empty: what this CPU has
   std::string type = "u8", out = "q8", json;
-  std::string dynamic;                   // "row", "tensor": float in and out; empty: static
-  std::string weights = "real";          // or heavy, uniform, a file
+  std::string dynamic;           // "row", "tensor", conv: "sample": float in and out; empty: static
+  std::string weights = "real";  // or heavy, uniform, a file
   std::vector<std::string> peers;        // by name, or "all"
   std::vector<std::string> peer_driver;  // the command of the drivers; empty: the program's own
   bool lean = false, cold = false;
@@ -42,6 +43,18 @@ struct BenchOptions {
   size_t repeat = 15;  // interleaved rounds
 };
 void run_bench_gemm(const BenchOptions& options);
+void run_bench_conv(const BenchOptions& options);
 void run_explain_gemm(const BenchOptions& options);
+void run_explain_conv(const BenchOptions& options);
+
+struct NetOptions {
+  std::vector<std::string> nets, isas;
+  std::vector<size_t> threads = {1, 2};
+  std::string json;
+  bool alone = false;  // without oneDNN
+  int64_t batch = 1;
+  size_t repeat = 15;
+};
+void run_bench_net(const NetOptions& options);
 
 }  // namespace octet_cli

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `octet explain gemm`: the plan of a product and why it is that plan, as octet_op_describe tells,
-// and the candidates that were not taken.
+// `octet explain gemm` and `octet explain conv`: the plan of a layer and why it is that plan, as
+// octet_op_describe tells, and the candidates that were not taken.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -48,15 +48,9 @@ void print_plan(const Json& plan) {
   table.print();
 }
 
-}  // namespace
-
-void run_explain_gemm(const BenchOptions& options) {
-  check_types(options);
+void explain(const BenchOptions& options, const Problem& problem) {
   const std::vector<std::string> caps =
       options.isas.empty() ? std::vector<std::string>{""} : options.isas;
-  const Shape shape = {options.shape[0], options.shape[1], options.shape[2]};
-  const Problem problem =
-      make_problem(shape, form_of(options), options.type == "s8", options.weights);
   const std::vector<int> cores(options.threads, -1);
   Json plans = Json::array();
   for (const std::string& cap : caps) {
@@ -72,6 +66,20 @@ void run_explain_gemm(const BenchOptions& options) {
     for (const Json& plan : plans) print_plan(plan);
   }
   if (!options.json.empty()) write_text(options.json, Json{{"plans", plans}}.dump());
+}
+
+}  // namespace
+
+void run_explain_gemm(const BenchOptions& options) {
+  check_types(options);
+  const Shape shape = {options.shape[0], options.shape[1], options.shape[2]};
+  explain(options, make_problem(shape, form_of(options), options.type == "s8", options.weights));
+}
+
+void run_explain_conv(const BenchOptions& options) {
+  check_types(options);
+  explain(options, make_problem(read_conv(options.layer), form_of(options), options.type == "s8",
+                                options.weights));
 }
 
 }  // namespace octet_cli

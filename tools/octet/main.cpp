@@ -44,8 +44,8 @@ void add_info(CLI::App& app, InfoOptions& options) {
   info->callback([&options] { run_info(options); });
 }
 
-// What a product is, for bench and explain.
-void add_types(CLI::App* gemm, BenchOptions& options) {
+// What a layer computes, for bench and explain. kind: of dynamic scales, beside tensor.
+void add_types(CLI::App* gemm, BenchOptions& options, const std::string& kind = "row") {
   gemm->add_option("--isa", options.isas, "ISA caps to compare, separated by commas")
       ->delimiter(',');
   gemm->add_option("--type", options.type, "Activations: u8 or s8")
@@ -54,9 +54,9 @@ void add_types(CLI::App* gemm, BenchOptions& options) {
   gemm->add_option("--out", options.out, "Output: q8 (the activations' type), f32 or s32")
       ->check(CLI::IsMember({"q8", "f32", "s32"}))
       ->capture_default_str();
-  gemm->add_flag("--dynamic{row}", options.dynamic,
-                 "Float in and out, quantized in the call: by row, or --dynamic=tensor")
-      ->check(CLI::IsMember({"row", "tensor"}));
+  gemm->add_flag("--dynamic{" + kind + "}", options.dynamic,
+                 "Float in and out, quantized in the call: by " + kind + ", or --dynamic=tensor")
+      ->check(CLI::IsMember({kind, std::string("tensor")}));
   gemm->add_option("--weights", options.weights,
                    "Their distribution: real, heavy, uniform, or a file of int8")
       ->capture_default_str();
@@ -68,34 +68,74 @@ void add_types(CLI::App* gemm, BenchOptions& options) {
                    "Write the figures as JSON to a file, - for stdout alone");
 }
 
-void add_bench(CLI::App& app, BenchOptions& options) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
-  bench->require_subcommand(1);
+// Sets, peers and how it is timed.
+void add_measuring(CLI::App* command, BenchOptions& options, CLI::Option* shape) {
+  auto* set =
+      command->add_option("--set", options.sets, "Files of shapes in the set folder, by name")
+          ->delimiter(',');
+  shape->excludes(set);
+  command->add_option("--set-dir", options.set_dir, "Folder of the shape sets");
+  command->add_option("--peer", options.peers, "Other libraries beside it, by name, or all")
+      ->delimiter(',');
+  command
+      ->add_option("--peer-driver", options.peer_driver,
+                   "Command of the Python peers' drivers, separated by commas")
+      ->delimiter(',');
+  command->add_flag("--cold", options.cold, "Empty the caches before each call");
+  command->add_option("--repeat", options.repeat, "Interleaved rounds")
+      ->check(CLI::Range(size_t{1}, size_t{10000}))
+      ->capture_default_str();
+}
+
+void add_bench_gemm(CLI::App* bench, BenchOptions& options) {
   CLI::App* gemm = bench->add_subcommand(
       "gemm", "Time linear ops against the instruction set's peak and other libraries, in one run");
   auto* shape = gemm->add_option("shape", options.shape, "M N K")
                     ->expected(3)
                     ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  auto* set = gemm->add_option("--set", options.sets, "Files of shapes in the set folder, by name")
-                  ->delimiter(',');
-  shape->excludes(set);
-  gemm->add_option("--set-dir", options.set_dir, "Folder of the shape sets");
   add_types(gemm, options);
-  gemm->add_option("--peer", options.peers, "Other libraries beside it, by name, or all")
-      ->delimiter(',');
-  gemm->add_option("--peer-driver", options.peer_driver,
-                   "Command of the Python peers' drivers, separated by commas")
-      ->delimiter(',');
-  gemm->add_flag("--cold", options.cold, "Empty the caches before each call");
-  gemm->add_option("--repeat", options.repeat, "Interleaved rounds")
-      ->check(CLI::Range(size_t{1}, size_t{10000}))
-      ->capture_default_str();
+  add_measuring(gemm, options, shape);
   gemm->callback([&options] { run_bench_gemm(options); });
 }
 
-void add_explain(CLI::App& app, BenchOptions& options) {
-  CLI::App* explain = app.add_subcommand("explain", "Show what a call would run, and why");
-  explain->require_subcommand(1);
+constexpr char kLayerHelp[] =
+    "BATCHxIMAGExCHANNELS and words, as in 1x56x56x64 k3 o128 s2 p1: k kernel, o output channels, "
+    "s stride, d dilation, p padding, g groups (gC: depthwise), t transposed, q output padding. "
+    "The image is D H W, H W or W; k, s, d, p and q are one number or one for each dim, k3x5; "
+    "p0:1 is 0 before and 1 behind";
+
+void add_bench_conv(CLI::App* bench, BenchOptions& options) {
+  CLI::App* conv = bench->add_subcommand(
+      "conv", "Time convolutions against the peak and other libraries, in one run");
+  auto* layer = conv->add_option("layer", options.layer, kLayerHelp)->expected(1, 16);
+  add_types(conv, options, "sample");
+  add_measuring(conv, options, layer);
+  conv->callback([&options] { run_bench_conv(options); });
+}
+
+void add_bench_net(CLI::App* bench, NetOptions& options) {
+  CLI::App* net = bench->add_subcommand(
+      "net", "Time whole networks as chains of layers beside oneDNN's, and each layer of both");
+  net->add_option("--net", options.nets, "resnet50, mobilenetv2")->delimiter(',')->required();
+  net->add_option("--isa", options.isas, "ISA caps to compare, separated by commas")
+      ->delimiter(',');
+  net->add_option("--threads", options.threads, "Numbers of threads, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::Range(size_t{1}, size_t{256}))
+      ->capture_default_str();
+  net->add_option("--batch", options.batch, "Images in a call")
+      ->check(CLI::Range(int64_t{1}, int64_t{64}))
+      ->capture_default_str();
+  net->add_flag("--alone", options.alone, "Without oneDNN");
+  net->add_option("--repeat", options.repeat, "Interleaved rounds")
+      ->check(CLI::Range(size_t{1}, size_t{10000}))
+      ->capture_default_str();
+  net->add_option("--json", options.json,
+                  "Write the figures as JSON to a file, - for stdout alone");
+  net->callback([&options] { run_bench_net(options); });
+}
+
+void add_explain_gemm(CLI::App* explain, BenchOptions& options) {
   CLI::App* gemm = explain->add_subcommand("gemm", "The plan of a linear op");
   gemm->add_option("shape", options.shape, "M N K")
       ->expected(3)
@@ -103,6 +143,13 @@ void add_explain(CLI::App& app, BenchOptions& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   add_types(gemm, options);
   gemm->callback([&options] { run_explain_gemm(options); });
+}
+
+void add_explain_conv(CLI::App* explain, BenchOptions& options) {
+  CLI::App* conv = explain->add_subcommand("conv", "The plan of a convolution");
+  conv->add_option("layer", options.layer, kLayerHelp)->expected(1, 16)->required();
+  add_types(conv, options, "sample");
+  conv->callback([&options] { run_explain_conv(options); });
 }
 
 int fail(int status, std::string sentence) {
@@ -127,11 +174,19 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version_text());
   DemoOptions demo;
   InfoOptions info;
-  BenchOptions bench, explain;
+  BenchOptions gemm, conv, explain_gemm, explain_conv;
+  NetOptions net;
   add_demo(app, demo);
   add_info(app, info);
-  add_bench(app, bench);
-  add_explain(app, explain);
+  CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
+  bench->require_subcommand(1);
+  add_bench_gemm(bench, gemm);
+  add_bench_conv(bench, conv);
+  add_bench_net(bench, net);
+  CLI::App* explain = app.add_subcommand("explain", "Show what a call would run, and why");
+  explain->require_subcommand(1);
+  add_explain_gemm(explain, explain_gemm);
+  add_explain_conv(explain, explain_conv);
   try {
     app.parse(argc, argv);  // runs the command
     return 0;

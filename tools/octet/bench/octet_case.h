@@ -4,6 +4,7 @@
 #pragma once
 
 #include "api.h"
+#include "bench/buffer.h"
 #include "bench/pool.h"
 #include "bench/problem.h"
 #include "commands.h"
@@ -32,16 +33,17 @@ class OctetCase {
   octet_plan plan() const;
   std::string describe() const;  // the JSON of octet_op_describe
   void run(size_t iterations);
-  const std::vector<uint8_t>& output() const { return y_; }
+  std::vector<uint8_t> output() const { return {y_.data(), y_.data() + y_.size()}; }
 
  private:
   octet_tensor in() const;
+  octet_tensor out();
 
   const Problem& problem_;
   Weights weights_;
   Op op_;
   octet_exec exec_;
-  std::vector<uint8_t> y_, workspace_;
+  Buffer x_, y_, workspace_;
 };
 
 }  // namespace octet_cli

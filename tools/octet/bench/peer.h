@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/net.h"
 #include "bench/problem.h"
 
 namespace octet_cli {
@@ -41,12 +42,28 @@ struct Offer {
 
 inline constexpr char kUncapped[] = "uncapped";  // it has no switch: it runs its best code
 
+// A network that a peer has prepared.
+class PreparedNet {
+ public:
+  virtual ~PreparedNet() = default;
+  // Seconds of that many calls, of all layers or of one.
+  virtual double run(size_t iterations) = 0;
+  virtual double run(size_t layer, size_t iterations) = 0;
+  virtual const float* logits() = 0;  // of the last call
+};
+
 class Peer {
  public:
   virtual ~Peer() = default;
   virtual Offer prepare(const Problem& problem) = 0;
   // The float product of what problem stands for.
   virtual Offer prepare_float(const Problem&) { return {{}, "It is compared in int8 alone."}; }
+
+  // NULL: it has none, and why says so in a sentence.
+  virtual std::unique_ptr<PreparedNet> prepare_net(const Net&, std::string& why) {
+    why = "It runs no whole networks here.";
+    return nullptr;
+  }
 
   std::string name, version;
   std::string isa;     // the cap that the peer itself tells, or kUncapped

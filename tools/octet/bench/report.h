@@ -143,6 +143,7 @@ inline constexpr double kCliff = 0.87;
 std::vector<Cliff> cliffs(const std::vector<const Row*>& rows);
 
 nlohmann::ordered_json to_json(const Report& report);
+void print_card(const Report& report);
 void print(const Report& report);
 
 // Between the process of a cap and the one that joins them.

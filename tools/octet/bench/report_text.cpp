@@ -24,25 +24,6 @@ void print_peers(const CapReport& cap) {
   }
 }
 
-void print_card(const Report& report) {
-  const Card& card = report.card;
-  std::string isas;
-  for (const std::string& isa : card.isas) isas += " " + isa;
-  std::printf("CPU: %s; L1d %s, L2 %s, L3 %s; usable:%s\n", card.cpu.c_str(),
-              bytes_text(card.caches.l1).c_str(), bytes_text(card.caches.l2).c_str(),
-              bytes_text(card.caches.l3).c_str(), isas.c_str());
-  std::printf("Octet %s, %s; %zu thread%s, %s; %s weights; %zu rounds\n", card.version.c_str(),
-              card.compiler.c_str(), card.threads, card.threads > 1 ? "s" : "",
-              card.pinned ? "pinned" : "not pinned", card.memory.c_str(), card.rounds);
-  for (const CapReport& cap : report.caps) {
-    std::printf("%s: read L1 %.0f, L2 %.0f, L3 %.0f, DRAM %.0f GB/s\n", cap.isa.c_str(),
-                cap.bandwidth.l1 / 1e9, cap.bandwidth.l2 / 1e9, cap.bandwidth.l3 / 1e9,
-                cap.bandwidth.dram / 1e9);
-    print_peers(cap);
-  }
-  std::printf("\n");
-}
-
 std::string ratio_text(const PeerFigure* peer) {
   if (!peer) return "-";
   std::string text = format("%.2f", peer->ratio);
@@ -173,6 +154,25 @@ void print_cliffs(const std::vector<const Row*>& rows) {
 }
 
 }  // namespace
+
+void print_card(const Report& report) {
+  const Card& card = report.card;
+  std::string isas;
+  for (const std::string& isa : card.isas) isas += " " + isa;
+  std::printf("CPU: %s; L1d %s, L2 %s, L3 %s; usable:%s\n", card.cpu.c_str(),
+              bytes_text(card.caches.l1).c_str(), bytes_text(card.caches.l2).c_str(),
+              bytes_text(card.caches.l3).c_str(), isas.c_str());
+  std::printf("Octet %s, %s; %zu thread%s, %s; %s weights; %zu rounds\n", card.version.c_str(),
+              card.compiler.c_str(), card.threads, card.threads > 1 ? "s" : "",
+              card.pinned ? "pinned" : "not pinned", card.memory.c_str(), card.rounds);
+  for (const CapReport& cap : report.caps) {
+    std::printf("%s: read L1 %.0f, L2 %.0f, L3 %.0f, DRAM %.0f GB/s\n", cap.isa.c_str(),
+                cap.bandwidth.l1 / 1e9, cap.bandwidth.l2 / 1e9, cap.bandwidth.l3 / 1e9,
+                cap.bandwidth.dram / 1e9);
+    print_peers(cap);
+  }
+  std::printf("\n");
+}
 
 void print(const Report& report) {
   const std::vector<const Row*> rows = report.rows();

@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `octet bench gemm`: whole calls of linear ops beside three things of the same moments: the peak
-// of the kernel's instructions, the bound that peak and read bandwidth set for the shape, and other
-// libraries under the same ISA cap.
+// `octet bench gemm` and `octet bench conv`: whole calls of linear and convolution ops beside three
+// things of the same moments: the peak of the kernel's instructions, the bound that peak and read
+// bandwidth set for the shape, and other libraries under the same ISA cap.
 //
 // Everything that a row compares runs in turn in one process, drivers of Python peers batch by
 // batch beside it. Libraries read their ISA cap once, so with peers each cap has a process of its
 // own, which sends its rows to this one.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "api.h"
 #include "bench/bandwidth.h"
+#include "bench/card.h"
+#include "bench/child.h"
 #include "bench/driver.h"
+#include "bench/exact.h"
 #include "bench/octet_case.h"
 #include "bench/peers.h"
 #include "bench/pool.h"
@@ -42,47 +39,10 @@ namespace {
 struct Work {
   std::string set;
   Shape shape;
+  std::optional<ConvShape> conv;  // instead of shape
 };
-
-std::string compiler() {
-#if defined(__clang__)
-  return std::string("clang ") + __clang_version__;
-#else
-  return std::string("g++ ") + __VERSION__;
-#endif
-}
 
 // ---- one cap -----------------------------------------------------------------------------------
-
-// Where threads run. The process keeps to as many cores as it has threads; while Octet runs, the
-// calling thread stays on the first of them, as its workers do on theirs.
-struct Cores {
-  explicit Cores(size_t threads) : all(usable_cores()) {
-    const bool enough = all.size() >= threads;
-    all.resize(threads, -1);
-    pinned = enough && pin(all);
-    if (!enough) std::fill(all.begin(), all.end(), -1);
-  }
-  std::vector<int> all;
-  bool pinned = false;
-};
-
-class OnFirstCore {
- public:
-  explicit OnFirstCore(const Cores& cores)
-      : cores_(cores), moved_(cores.pinned && cores.all.size() > 1) {
-    if (moved_) pin({cores_.all.front()});
-  }
-  ~OnFirstCore() {
-    if (moved_) pin(cores_.all);
-  }
-  OnFirstCore(const OnFirstCore&) = delete;
-  OnFirstCore& operator=(const OnFirstCore&) = delete;
-
- private:
-  const Cores& cores_;
-  bool moved_;
-};
 
 // A folder of its own for the files that drivers exchange.
 class Scratch {
@@ -130,18 +90,26 @@ Difference compare(const Problem& p, const std::vector<uint8_t>& ours,
   if (p.form == Form::kQ8) {
     d.largest = p.act_signed ? largest_difference<int8_t>(ours, theirs)
                              : largest_difference<uint8_t>(ours, theirs);
-    d.wrong = d.largest > 1;
   } else if (p.form == Form::kS32) {
     d.largest = largest_difference<int32_t>(ours, theirs);
-    d.wrong = d.largest > 0;
   } else {
-    // out_scale is 3/128 of the output's standard deviation. Schemes of dynamic quantization
-    // differ.
     d.largest = largest_difference<float>(ours, theirs);
-    d.wrong =
-        !(d.largest <= static_cast<double>(p.out_scale) * (p.form == Form::kDynamic ? 8 : 0.1));
   }
+  d.wrong = !(d.largest <= tolerance(p));
   return d;
+}
+
+// The peers are held to Octet's output, so that is held to the definition first.
+void check_exact(const Problem& problem, OctetCase& octet) {
+  octet.run(1);
+  const std::vector<uint8_t> y = octet.output();
+  for (const ExactOutput& exact : exact_outputs(problem)) {
+    const double off = distance(problem, exact, y);
+    if (off <= tolerance(problem)) continue;
+    throw std::runtime_error(
+        format("Octet's output of %s is wrong: element %zu is %g from the exact one.",
+               problem.conv->text().c_str(), exact.at, off));
+  }
 }
 
 class CapBench {
@@ -149,16 +117,9 @@ class CapBench {
   CapBench(const BenchOptions& options, const std::string& cap, const Cores& cores)
       : options_(options), context_(make_context(cap)), cores_(cores), pool_(cores.all) {
     const Machine machine = read_machine(context_.get());
-    report_.isa = cap;
-    if (cap.empty()) {
-      report_.isa = machine.max_isa;
-      for (const Machine::Isa& isa : machine.isas)
-        if (machine.max_isa == "none" && isa.usable) report_.isa = isa.name;
-    }
+    report_.isa = cap.empty() ? best_isa(machine) : cap;
     core_caches_ = usual_caches({machine.l1d, machine.l2, machine.l3});
-    const Machine whole = read_machine(make_context("").get());
-    for (const Machine::Isa& isa : whole.isas)
-      if (isa.usable) best_isa_ = isa.name;
+    best_isa_ = best_isa(read_machine(make_context("").get()));
     const auto threads = static_cast<int64_t>(options.threads);
     caches_ = {core_caches_.l1 * threads, core_caches_.l2 * threads, core_caches_.l3};
   }
@@ -301,18 +262,23 @@ class CapBench {
   }
 
   Row row(const Work& work) {
+    const bool act_signed = options_.type == "s8";
     Problem problem =
-        make_problem(work.shape, form_of(options_), options_.type == "s8", options_.weights);
+        work.conv ? make_problem(*work.conv, form_of(options_), act_signed, options_.weights)
+                  : make_problem(work.shape, form_of(options_), act_signed, options_.weights);
     const OctetOptions how{options_.lean, options_.dynamic == "tensor"};
     OctetCase octet_case(context_.get(), problem, how);
     octet_case.use(pool_);
+    if (work.conv) check_exact(problem, octet_case);
     const octet_plan plan = octet_case.plan();
     std::optional<OctetCase> alone;
     if (pool_.threads() > 1) alone.emplace(context_.get(), problem, how);
 
     Row row;
     row.set = work.set;
-    row.shape = work.shape;
+    row.shape = problem.shape;
+    row.conv = work.conv;
+    row.why = plan.why ? plan.why : "";
     row.isa = report_.isa;
     row.types = types_of(options_);
     row.weights = std::filesystem::path(options_.weights).filename();
@@ -361,8 +327,8 @@ class CapBench {
     Traffic traffic;
     // A byte a weight, and twelve a column: sum, scale and bias.
     traffic.weights = padded(p.shape.n) * ((p.shape.k + 3) / 4 * 4 + 12);
-    traffic.in = p.shape.m * p.shape.k * (p.form == Form::kDynamic ? 4 : 1);
-    traffic.out = p.shape.m * p.shape.n * static_cast<int64_t>(p.out_size());
+    traffic.in = static_cast<int64_t>(p.x.size()) * (p.form == Form::kDynamic ? 4 : 1);
+    traffic.out = static_cast<int64_t>(p.outputs() * p.out_size());
     traffic.cold = options_.cold;
     return bound_of(p.shape, granule, peak, traffic, caches_, report_.bandwidth);
   }
@@ -381,70 +347,27 @@ class CapBench {
 
 // ---- all caps ----------------------------------------------------------------------------------
 
-void write_all(int file, const std::string& text) {
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t wrote = write(file, text.data() + done, text.size() - done);
-    if (wrote <= 0) return;
-    done += static_cast<size_t>(wrote);
-  }
-}
-
-std::string read_all(int file) {
-  std::string text;
-  char bytes[65536];
-  for (ssize_t got; (got = read(file, bytes, sizeof bytes)) > 0;)
-    text.append(bytes, static_cast<size_t>(got));
-  return text;
-}
-
-// Runs in a process of its own, which inherits all that was read until now. This process has loaded
-// no peer and started no thread, so that a fork is a clean copy.
-CapReport in_child(const std::function<CapReport()>& work) {
-  int ends[2];
-  std::fflush(nullptr);
-  if (pipe(ends) != 0) throw std::runtime_error("No pipe could be made.");
-  const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("No process could be started.");
-  if (child == 0) {
-    close(ends[0]);
-    std::signal(SIGPIPE, SIG_IGN);  // a driver that ends is told by its pipe
-    nlohmann::ordered_json answer;
-    try {
-      answer["report"] = to_json(work());
-    } catch (const UsageError& error) {
-      answer["usage"] = error.what();
-    } catch (const std::exception& error) {
-      answer["error"] = error.what();
-    }
-    write_all(ends[1], answer.dump());
-    std::fflush(nullptr);
-    _exit(0);
-  }
-  close(ends[1]);
-  const std::string text = read_all(ends[0]);
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  const auto answer = nlohmann::ordered_json::parse(text, nullptr, false);
-  if (answer.is_discarded())
-    throw std::runtime_error(
-        WIFSIGNALED(status)
-            ? format("The process of a cap was ended by signal %d.", WTERMSIG(status))
-            : "The process of a cap gave no rows.");
-  if (answer.contains("usage")) throw UsageError(answer["usage"].get<std::string>());
-  if (answer.contains("error")) throw std::runtime_error(answer["error"].get<std::string>());
-  return cap_report(answer.at("report"));
-}
-
-std::vector<Work> read_work(const BenchOptions& options) {
+std::vector<Work> read_gemms(const BenchOptions& options) {
   if (options.shape.empty() && options.sets.empty())
     throw UsageError("bench gemm needs a shape, M N K, or --set NAME.");
   std::vector<Work> work;
   if (!options.shape.empty())
-    work.push_back({"", {options.shape[0], options.shape[1], options.shape[2]}});
+    work.push_back({"", {options.shape[0], options.shape[1], options.shape[2]}, {}});
   const std::string folder = options.set_dir.empty() ? OCTET_SHAPE_DIR : options.set_dir;
   for (const std::string& set : options.sets)
-    for (const Shape& shape : read_shapes(folder, set)) work.push_back({set, shape});
+    for (const Shape& shape : read_shapes(folder, set)) work.push_back({set, shape, {}});
+  return work;
+}
+
+std::vector<Work> read_convs(const BenchOptions& options) {
+  if (options.layer.empty() && options.sets.empty())
+    throw UsageError("bench conv needs a layer, as 1x56x56x64 k3 o128 p1, or --set NAME.");
+  std::vector<Work> work;
+  if (!options.layer.empty()) work.push_back({"", {}, read_conv(options.layer)});
+  const std::string folder =
+      options.set_dir.empty() ? std::string(OCTET_SHAPE_DIR) + "/conv" : options.set_dir;
+  for (const std::string& set : options.sets)
+    for (const ConvShape& shape : read_conv_set(folder, set)) work.push_back({set, {}, shape});
   return work;
 }
 
@@ -471,26 +394,8 @@ std::vector<std::string> read_peers(const BenchOptions& options) {
   return peers;
 }
 
-Card make_card(const BenchOptions& options, const Machine& machine, bool pinned) {
-  Card card;
-  card.cpu = machine.cpu;
-  card.version = machine.version;
-  card.compiler = compiler();
-  card.memory = options.cold ? "cold" : "warm";
-  card.caches = {machine.l1d, machine.l2, machine.l3};
-  for (const Machine::Isa& isa : machine.isas)
-    if (isa.usable) card.isas.push_back(isa.name);
-  card.threads = options.threads;
-  card.rounds = options.repeat;
-  card.pinned = pinned;
-  return card;
-}
-
-}  // namespace
-
-void run_bench_gemm(const BenchOptions& given) {
+void run(const BenchOptions& given, const std::vector<Work>& work) {
   BenchOptions options = given;
-  const std::vector<Work> work = read_work(options);
   options.peers = read_peers(options);
   check_types(options);
   std::vector<std::string> caps = options.isas;
@@ -501,13 +406,24 @@ void run_bench_gemm(const BenchOptions& given) {
   Report report;
   const Machine machine = read_machine(make_context("").get());
   const Cores cores(options.threads);
-  report.card = make_card(options, machine, cores.pinned);
+  report.card = make_card(machine);
+  report.card.threads = options.threads;
+  report.card.pinned = cores.pinned;
+  report.card.memory = options.cold ? "cold" : "warm";
+  report.card.rounds = options.repeat;
   for (const std::string& cap : caps) {
     const auto measure = [&] { return CapBench(options, cap, cores).run(work); };
-    report.caps.push_back(options.peers.empty() ? measure() : in_child(measure));
+    report.caps.push_back(options.peers.empty()
+                              ? measure()
+                              : cap_report(in_child([&] { return to_json(measure()); })));
   }
   if (options.json != "-") print(report);
   if (!options.json.empty()) write_text(options.json, to_json(report).dump());
 }
+
+}  // namespace
+
+void run_bench_gemm(const BenchOptions& options) { run(options, read_gemms(options)); }
+void run_bench_conv(const BenchOptions& options) { run(options, read_convs(options)); }
 
 }  // namespace octet_cli
