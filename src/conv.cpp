@@ -57,7 +57,8 @@ octet_status read_conv_geometry(octet_error* err, const ConvForm& f, const octet
   return OCTET_OK;
 }
 
-octet_status read_table(octet_error* err, const octet_linear_desc& d, Conv* v) {
+octet_status read_table(octet_error* err, const octet_context& c, const octet_linear_desc& d,
+                        Conv* v) {
   if (!d.lut) return OCTET_OK;
   if (!is_q8(d.out.type))
     return fail(err, OCTET_ERR_ARGUMENT,
@@ -66,6 +67,7 @@ octet_status read_table(octet_error* err, const octet_linear_desc& d, Conv* v) {
                 type_name(d.out.type));
   v->has_lut = true;
   memcpy(v->lut, d.lut, sizeof v->lut);
+  v->lookup = kernel<LookupFn>(c, kLut, kOutQ8, kOutQ8);
   return OCTET_OK;
 }
 
@@ -193,6 +195,17 @@ octet_status fill_conv_columns(octet_error* err, const Conv& v, float scale, int
   return OCTET_OK;
 }
 
+void look_up(const Conv& v, char* y, int64_t rows, int64_t pitch, int64_t n) {
+  const Lookup r = {v.lut,
+                    y,
+                    y,
+                    static_cast<size_t>(rows),
+                    static_cast<size_t>(n),
+                    static_cast<ptrdiff_t>(pitch),
+                    static_cast<ptrdiff_t>(pitch)};
+  v.lookup(&r);
+}
+
 octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,
                           const octet_geometry* g, Conv* out) {
   Conv& v = *out;
@@ -203,7 +216,7 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
                 "octet_linear_desc.weights are a matrix; pack them with a geometry, or use octet_"
                 "linear_create.");
   OCTET_TRY(read_conv_geometry(err, f, g, &v));
-  OCTET_TRY(read_table(err, d, &v));
+  OCTET_TRY(read_table(err, c, d, &v));
   const LinearSpec spec = {d.in,
                            d.out,
                            d.residual,

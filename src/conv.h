@@ -29,6 +29,7 @@ struct alignas(64) Conv {  // column arrays follow it
   bool per_sample;  // a dynamic layer's scale: one for each index of dims[0], else one for all
   bool has_lut;
   uint8_t lut[256];
+  LookupFn* lookup;
   Rung rung;
   const char* why;
   DepthwiseLayer depthwise;  // kDepthwise
@@ -74,6 +75,9 @@ size_t conv_columns_bytes(const WeightsView& w);
 Columns conv_columns_at(const WeightsView& w, void* block);
 octet_status fill_conv_columns(octet_error* err, const Conv& v, float scale, int32_t zero,
                                const Columns& to);
+
+// Replaces `rows` finished rows of n bytes, `pitch` apart, by what the layer's table says.
+void look_up(const Conv& v, char* y, int64_t rows, int64_t pitch, int64_t n);
 
 // A desc that is read and right, and g. `weights` are those of a convolution.
 octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,

@@ -397,10 +397,7 @@ void look_up_all(const Conv& v, const View& y) {
   for (int64_t g = 0; g < rows.outer; ++g) {
     int64_t at, b, c;
     rows.start(g, &at, &b, &c);
-    for (int64_t i = 0; i < rows.rows; ++i) {
-      uint8_t* row = reinterpret_cast<uint8_t*>(y.data) + at + i * rows.pitch_a;
-      for (int64_t n = 0; n < y.inner(); ++n) row[n] = v.lut[row[n]];
-    }
+    look_up(v, y.data + at, rows.rows, rows.pitch_a, y.inner());
   }
 }
 

@@ -412,14 +412,10 @@ void run_blocks(const Pixels& b, Unit& u, int64_t n0, int64_t n1) {
   });
 }
 
-void look_up(const Pixels& b, const Unit& u, int64_t n0, int64_t n1) {
+void look_up_block(const Pixels& b, const Unit& u, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
   b.stretches([&](int64_t first, int64_t count) {
-    char* y = j.y + Pixel(j, first).at(j.out) + u.first_out;
-    for (int64_t i = 0; i < count; ++i, y += j.pitch_y) {
-      uint8_t* row = reinterpret_cast<uint8_t*>(y);
-      for (int64_t n = n0; n < n1; ++n) row[n] = j.v.lut[row[n]];
-    }
+    look_up(j.v, j.y + Pixel(j, first).at(j.out) + u.first_out + n0, count, j.pitch_y, n1 - n0);
   });
 }
 
@@ -441,7 +437,7 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
       n += panels * 16;
     }
   }
-  if (j.v.has_lut) look_up(b, u, n0, n1);
+  if (j.v.has_lut) look_up_block(b, u, n0, n1);
 }
 
 // As many pixels from `first` on as the slot's memory holds.
