@@ -71,11 +71,13 @@ octet_status check_range_method(octet_error* err, const octet_scheme& s, Place p
   if (s.range < 0 || s.range > OCTET_RANGE_L2)
     return fail_enum(err, "octet_scheme.range", s.range,
                      "OCTET_RANGE_OBSERVED, _PERCENTILE, _ENTROPY, _MSE, _L2");
-  if (s.range != OCTET_RANGE_OBSERVED && place != Place::kObserver)
+  const bool least_error = s.range == OCTET_RANGE_MSE && place == Place::kWeights;
+  if (s.range != OCTET_RANGE_OBSERVED && place != Place::kObserver && !least_error)
     return fail_unsupported(err, "octet_scheme.range", s.range,
                             "OCTET_RANGE_OBSERVED (0), except for observers");
   const bool percentile = s.range == OCTET_RANGE_PERCENTILE;
-  const bool search = s.range == OCTET_RANGE_ENTROPY || s.range == OCTET_RANGE_MSE;
+  const bool search =
+      (s.range == OCTET_RANGE_ENTROPY || s.range == OCTET_RANGE_MSE) && !least_error;
   if ((s.percentile != 0 && !percentile) || ((s.start_bin || s.stride) && !search))
     return fail(
         err, OCTET_ERR_ARGUMENT,
@@ -234,6 +236,7 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place 
   r.granularity = s.granularity;
   r.axis = s.axis;
   r.is_signed = s.type == OCTET_S8 || s.type == OCTET_S4;
+  r.least_error = s.range == OCTET_RANGE_MSE;
   r.group = s.group;
   // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
   r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;

@@ -25,6 +25,7 @@ struct ResolvedScheme {
   int32_t axis;         // as given: may be negative
   bool divide;          // quantize with x / s
   bool is_signed;       // the type is
+  bool least_error;     // kWeights: OCTET_RANGE_MSE
   int64_t group;        // kWeights: elements of K that share a scale, 0: all
   Chooser chooser;
   int32_t range;  // kObserver: OCTET_RANGE_...; else OBSERVED
