@@ -264,10 +264,11 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   }
   find_runs(j);
   j->unit = unit_view(v.w, j->phase, 0);
+  j->runs = f.runs(j->phase);
   j->finish.ibias = j->ibias + j->phase * f.slots();
   const GemmTable& table = c.direct ? v.direct_table : v.linear.table;
   GemmPlan plan = {};
-  if (!c.direct && !f.taps(j->phase)) {
+  if (!c.direct && !j->runs) {
     plan.main = plan.full[1] = plan.edge[1] = tapless_row(table.rows[0]->out);
   } else if (c.chosen) {
     replan_gemm(c.ctx, table, j->run, c.exec.e.max_threads, c.chosen, &plan);
@@ -332,6 +333,7 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
                .out = {},
                .residual = {},
                .unit = {},
+               .runs = 0,
                .ibias = columns.ibias,
                .finish = output_finish(l),
                .run = 0,
