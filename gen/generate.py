@@ -56,6 +56,7 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "minmaxcols": ("kMinMaxCols", "RangeColsFn"),
     "rowsum": ("kRowSum", "RowSumFn"),
     "fixed": ("kFixed", "FixedFn"),
+    "lut": ("kLut", "LookupFn"),
     "poolmax": ("kPoolMax", "PoolFn"),
     "poolavg": ("kPoolAvg", "PoolFn"),
     "poolavgint": ("kPoolAvgInt", "PoolFn"),

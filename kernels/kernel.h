@@ -249,6 +249,16 @@ struct Pool {
 };
 typedef void PoolFn(const Pool*);
 
+// Bytes replaced by those of a table: y[i][j] = table[x[i][j]], bytes as unsigned numbers.
+struct Lookup {
+  const uint8_t* table;  // 256
+  const void* x;         // row i at x + i * ldx
+  void* y;               // may be x, with the same pitch
+  size_t rows, n;        // n: bytes of a row
+  ptrdiff_t ldx, ldy;
+};
+typedef void LookupFn(const Lookup*);
+
 typedef void AnyFn(void);
 
 // Families and the type of their fn:
@@ -270,6 +280,7 @@ typedef void AnyFn(void);
 //   minmaxcols  RangeColsFn  f32
 //   rowsum      RowSumFn  u8, s8
 //   fixed       FixedFn   s32 -> kOutQ8
+//   lut         LookupFn  x8 -> x8
 //   poolmax     PoolFn    u8 -> u8, s8 -> s8
 //   poolavg     PoolFn    u8, s8 -> u8, s8
 //   poolavgint  PoolFn    u8 -> u8, s8 -> s8
@@ -288,6 +299,7 @@ enum Family : int32_t {
   kMinMaxCols,
   kRowSum,
   kFixed,
+  kLut,
   kPoolMax,
   kPoolAvg,
   kPoolAvgInt,

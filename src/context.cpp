@@ -263,7 +263,7 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
     static const char* const families[] = {
         "gemm",      "gemmgroup", "depthwise", "quantize", "dequantize", "requantize",
         "fakequant", "ste",       "flip",      "widen",    "minmax",     "minmaxcols",
-        "rowsum",    "fixed",     "poolmax",   "poolavg",  "poolavgint"};
+        "rowsum",    "fixed",     "lut",       "poolmax",  "poolavg",    "poolavgint"};
     static_assert(sizeof families / sizeof *families == kFamilies);
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {

@@ -57,7 +57,8 @@ octet_status read_conv_geometry(octet_error* err, const ConvForm& f, const octet
   return OCTET_OK;
 }
 
-octet_status read_table(octet_error* err, const octet_linear_desc& d, Conv* v) {
+octet_status read_table(octet_error* err, const octet_context& c, const octet_linear_desc& d,
+                        Conv* v) {
   if (!d.lut) return OCTET_OK;
   if (!is_q8(d.out.type))
     return fail(err, OCTET_ERR_ARGUMENT,
@@ -66,6 +67,7 @@ octet_status read_table(octet_error* err, const octet_linear_desc& d, Conv* v) {
                 type_name(d.out.type));
   v->has_lut = true;
   memcpy(v->lut, d.lut, sizeof v->lut);
+  v->lookup = kernel<LookupFn>(c, kLut, kOutQ8, kOutQ8);
   return OCTET_OK;
 }
 
@@ -89,11 +91,12 @@ WeightsView pointwise_view(const WeightsView& w) {
   return m;
 }
 
-// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels, and no
-// sums of windows are needed.
+// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels or
+// whole rows of the kernel, and no sums of windows are needed.
 bool may_be_direct(const Conv& v) {
   const ConvForm& f = v.form();
   if (v.w.has_zero || f.depthwise) return false;
+  if (v.ragged()) return f.row_runs() && v.linear.form != OCTET_S16;
   return f.in_channels > 0 && f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0;
 }
 
@@ -108,22 +111,36 @@ void choose_rung(Conv* v) {
     v->why = "pointwise: a linear layer on the pixels";
   } else if (v->w.has_zero) {
     v->why = "gathered: weights with zero points need the sum of each window";
-  } else if (!v->direct_table.count && f.in_channels % 4) {
-    v->why = "gathered: few input channels, or no multiple of 4";
-  } else if (!v->direct_table.count) {
-    v->why = "gathered: the forced kernel, or the channels of a group, want rows in one piece";
-  } else if (f.units == 1 && f.in_channels <= 4) {
-    v->why = "gathered: few input channels";
   } else if (v->linear.table.rows[0]->layout == kLayoutProved) {
     v->why = "gathered: the private layout wants rows in one piece";
   } else if (has_blocks(v->linear.table)) {
     v->why = "gathered: blocks want rows in one piece";
+  } else if (!v->direct_table.count) {
+    v->why = v->linear.table.forced
+                 ? "gathered: the forced kernel, or the channels, want rows in one piece"
+                 : "gathered: channels are no multiple of 4";
   } else {
     v->rung = Rung::kDirect;
-    v->why = f.transposed  ? "direct: one convolution for each phase, in place"
-             : f.units > 1 ? "direct: units of groups in turn, in place"
-                           : "direct: tiles read the image in place";
+    v->why = v->ragged()    ? "direct: rows of the kernel in place, those at the sides gathered"
+             : f.transposed ? "direct: one convolution for each phase, in place"
+             : f.units > 1  ? "direct: units of groups in turn, in place"
+                            : "direct: tiles read the image in place";
   }
+}
+
+// The one kernel of a depthwise layer, and what it reads.
+octet_status choose_depthwise(octet_error* err, const octet_context& c, Conv* v) {
+  const Row* row = depthwise_row(c, out_tag(v->linear));
+  const bool asked =
+      (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar")) || c.forced == row;
+  if (row->isa == kIsaScalar && !asked)
+    return fail(err, OCTET_ERR_SLOW_ONLY,
+                "Only reference code can do this under the instruction sets of this context; set "
+                "OCTET_ALLOW_SLOW or max_isa \"scalar\" to allow it.");
+  v->linear.table.rows[0] = row;  // for its form
+  take_form(c, &v->linear);
+  v->depthwise_bytes = size_depthwise(v->w, *row, v->axes, &v->depthwise);
+  return OCTET_OK;
 }
 
 }  // namespace
@@ -178,6 +195,17 @@ octet_status fill_conv_columns(octet_error* err, const Conv& v, float scale, int
   return OCTET_OK;
 }
 
+void look_up(const Conv& v, char* y, int64_t rows, int64_t pitch, int64_t n) {
+  const Lookup r = {v.lut,
+                    y,
+                    y,
+                    static_cast<size_t>(rows),
+                    static_cast<size_t>(n),
+                    static_cast<ptrdiff_t>(pitch),
+                    static_cast<ptrdiff_t>(pitch)};
+  v.lookup(&r);
+}
+
 octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,
                           const octet_geometry* g, Conv* out) {
   Conv& v = *out;
@@ -188,7 +216,7 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
                 "octet_linear_desc.weights are a matrix; pack them with a geometry, or use octet_"
                 "linear_create.");
   OCTET_TRY(read_conv_geometry(err, f, g, &v));
-  OCTET_TRY(read_table(err, d, &v));
+  OCTET_TRY(read_table(err, c, d, &v));
   const LinearSpec spec = {d.in,
                            d.out,
                            d.residual,
@@ -203,19 +231,22 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
                            true};
   OCTET_TRY(prepare_linear(err, c, v.w, spec, &v.linear));
   v.per_sample = v.linear.dynamic() && v.linear.scheme.granularity == OCTET_PER_SAMPLE;
-  if (f.depthwise)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "The weights are depthwise, which this release does not run; use groups with two "
-                "channels or more.");
-  const int32_t tag = is_q8(v.linear.out.type) ? int32_t{kOutQ8} : v.linear.out.type;
+  if (f.depthwise) {
+    choose_rung(&v);
+    return choose_depthwise(err, c, &v);
+  }
   GemmWeights weights = {OCTET_S8, 0, v.w.proved_load};
+  // One panel does not pay for the gathering that the private layout needs.
+  if (f.unit_panels < 2 && !v.ragged() && may_be_direct(v)) weights.proved_load = 0;
   if (is_pointwise(v)) {
-    OCTET_TRY(prepare_linear(err, c, pointwise_view(v.w), spec, &v.linear));
+    v.linear.w = pointwise_view(v.w);
+    OCTET_TRY(choose_kernels(err, c, &v.linear));
     plan_small_calls(c, &v.linear.table);
     choose_rung(&v);
     return OCTET_OK;
   }
   // Phases share a table: K is that of an average one, which only the cost model reads.
+  const int32_t tag = out_tag(v.linear);
   const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();
   OCTET_TRY(make_gemm_table(err, c, v.linear.q_type, tag, n, k, weights, &v.linear.table));
   take_form(c, &v.linear);

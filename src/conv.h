@@ -12,7 +12,7 @@
 // plain convolution for each of its phases. Nothing of it changes a bit of the result.
 #pragma once
 
-#include "src/geometry.h"
+#include "src/depthwise.h"
 #include "src/linear.h"
 
 namespace octet {
@@ -29,12 +29,17 @@ struct alignas(64) Conv {  // column arrays follow it
   bool per_sample;  // a dynamic layer's scale: one for each index of dims[0], else one for all
   bool has_lut;
   uint8_t lut[256];
+  LookupFn* lookup;
   Rung rung;
   const char* why;
-  Columns columns;  // kStatic: of all slots; ibias: [phases][slots]
-  Finish finish;    // kPointwise and kStatic: for linear.fixed_finish
+  DepthwiseLayer depthwise;  // kDepthwise
+  size_t depthwise_bytes;    // of the block that it reads
+  Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
+  Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
 
   const ConvForm& form() const { return w.conv; }
+  // Channels are no multiple of 4: rows of the kernel can be read in place, single taps not.
+  bool ragged() const { return form().in_channels % 4 && form().units == 1; }
 };
 
 // The tensors of a call with the axes sized to them: [batch, spatial..., channels].
@@ -70,6 +75,9 @@ size_t conv_columns_bytes(const WeightsView& w);
 Columns conv_columns_at(const WeightsView& w, void* block);
 octet_status fill_conv_columns(octet_error* err, const Conv& v, float scale, int32_t zero,
                                const Columns& to);
+
+// Replaces `rows` finished rows of n bytes, `pitch` apart, by what the layer's table says.
+void look_up(const Conv& v, char* y, int64_t rows, int64_t pitch, int64_t n);
 
 // A desc that is read and right, and g. `weights` are those of a convolution.
 octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,

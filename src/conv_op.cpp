@@ -207,8 +207,9 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   OCTET_TRY(plan_conv(err, *o.context, v, planned_pixels(v, call), e.e.plan, &planned));
   const Row& row = *planned.gemm.main;
   if (row.isa == kIsaScalar) p.flags |= OCTET_PLAN_REFERENCE;
-  if (v.linear.packs_a() || (v.rung != Rung::kPointwise && !planned.direct))
-    p.flags |= OCTET_PLAN_PACKS_A;
+  const bool gathers = !planned.direct && (v.rung == Rung::kDirect || v.rung == Rung::kGathered);
+  const bool flips = v.rung == Rung::kDepthwise && !v.linear.dynamic();
+  if (gathers || (v.linear.packs_a() && !flips)) p.flags |= OCTET_PLAN_PACKS_A;
   if (row.layout != kLayoutC16K4) p.flags |= OCTET_PLAN_REPACKED;
   p.kernel = row.name;
   p.isa = isa_name(row.isa);
@@ -275,10 +276,27 @@ octet_status check_weight_scales(octet_error* err, const WeightsView& w) {
   return OCTET_OK;
 }
 
-// The column arrays of layers whose input scale is known, behind the Conv in the op's block.
-octet_status fill_fixed(octet_error* err, Conv* v) {
-  if (v->linear.input != Input::kStatic || !v->w.panels) return OCTET_OK;
-  v->columns = conv_columns_at(v->w, v + 1);
+// What a layer keeps beside itself, each part at a multiple of 64 bytes.
+struct Kept {
+  char* columns;    // kStatic
+  char* depthwise;  // its own copy of the weights
+  size_t bytes;
+
+  Kept(const Conv& v, void* base) {
+    Carver carve(base);
+    const bool whole = v.w.panels;
+    columns =
+        carve.take<char>(whole && v.linear.input == Input::kStatic ? conv_columns_bytes(v.w) : 0);
+    depthwise = carve.take<char>(whole ? v.depthwise_bytes : 0);
+    bytes = carve.bytes();
+  }
+};
+
+octet_status fill_kept(octet_error* err, const Kept& kept, Conv* v) {
+  if (!v->w.panels) return OCTET_OK;
+  if (v->rung == Rung::kDepthwise) fill_depthwise(v->w, kept.depthwise, &v->depthwise);
+  if (v->linear.input != Input::kStatic) return OCTET_OK;
+  v->columns = conv_columns_at(v->w, kept.columns);
   OCTET_TRY(fill_conv_columns(err, *v, v->linear.in.scale, v->linear.in.zero_point, v->columns));
   v->linear.fixed = &v->columns;
   if (v->rung != Rung::kPointwise) return OCTET_OK;
@@ -287,28 +305,35 @@ octet_status fill_fixed(octet_error* err, Conv* v) {
   return OCTET_OK;
 }
 
+// The layer in a block with all that it keeps; *block is its own, whatever the answer.
+octet_status make_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,
+                       const octet_geometry* g, void** block, size_t* bytes) {
+  Conv v = {};
+  OCTET_TRY(prepare_conv(err, c, d, g, &v));
+  if (!d.weights->shape_only) OCTET_TRY(check_weight_scales(err, v.w));
+  *bytes = sizeof v + Kept(v, nullptr).bytes;
+  *block = allocate(c, *bytes);
+  if (!*block) return fail_memory(err, *bytes);
+  Conv* kept = new (*block) Conv(v);
+  return fill_kept(err, Kept(*kept, kept + 1), kept);
+}
+
 [[gnu::noinline]] octet_status create(const octet_context& c, const octet_linear_desc& d,
                                       const octet_geometry* g, octet_op** out, octet_error* err) {
-  const octet_weights& w = *d.weights;
-  const size_t bytes =
-      sizeof(Conv) + (w.view.conv.rank && !w.shape_only ? conv_columns_bytes(w.view) : 0);
-  void* block = allocate(c, bytes);
-  if (!block) return fail_memory(err, bytes);
-  Conv* v = new (block) Conv{};
-  octet_status status = prepare_conv(err, c, d, g, v);
-  if (!status && !w.shape_only) status = check_weight_scales(err, v->w);
-  if (!status) status = fill_fixed(err, v);
+  void* block = nullptr;
+  size_t bytes = 0;
+  const octet_status status = make_conv(err, c, d, g, &block, &bytes);
   octet_op* o = status ? nullptr : make_handle<octet_op>(c);
   if (!o) {
     release(c, block, bytes);
     return status ? status : fail_memory(err, sizeof *o);
   }
   retain(&c);
-  retain(&w);
+  retain(d.weights);
   o->context = &c;
-  o->weights = &w;
+  o->weights = d.weights;
   o->kind = &kConvKind;
-  o->conv = v;
+  o->conv = static_cast<Conv*>(block);
   o->block = block;
   o->block_bytes = bytes;
   *out = o;

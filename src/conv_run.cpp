@@ -48,14 +48,29 @@ struct Scratch {
     pad = carve.take<char>(direct ? pad_elements(f) * item : 0);
     image =
         carve.take<char>(rewrites(v, direct) ? static_cast<size_t>(sample_size(call)) * item : 0);
-    // Whole cache lines: slots begin at multiples of 64.
-    slot_bytes = (ConvScratch(c, v, direct, nullptr).bytes + 63) / 64 * 64;
-    slots = carve.take<char>(slot_bytes * slot_count(exec));
+    if (v.rung == Rung::kDepthwise) {
+      slot_bytes = depthwise_bytes(v, call, exec);
+      slots = carve.take<char>(slot_bytes);
+    } else {
+      // Whole cache lines: slots begin at multiples of 64.
+      slot_bytes =
+          (ConvScratch(c, v, direct, call.batch * call.pixels(), nullptr).bytes + 63) / 64 * 64;
+      slots = carve.take<char>(slot_bytes * slot_count(exec));
+    }
     bytes = carve.bytes();
   }
 
+  // For samples one by one and all together, with the workers that there may be.
+  static size_t depthwise_bytes(const Conv& v, const ConvCall& call, const Exec& exec) {
+    Exec e = exec;
+    if (e.e.max_threads > 1) e.e.parallel_for = [](void*, size_t, octet_task, void*) { return 0; };
+    const size_t one = depthwise_workspace(v.depthwise, call.axes, 1, e);
+    const size_t all = depthwise_workspace(v.depthwise, call.axes, call.batch, e);
+    return one < all ? all : one;
+  }
+
   static size_t pad_elements(const ConvForm& f) {
-    return static_cast<size_t>(f.in_channels * (f.row_runs() ? f.kernel[2] : 1));
+    return static_cast<size_t>(f.in_channels * (f.row_runs() ? f.kernel[2] : 1)) + 3;
   }
 };
 
@@ -264,6 +279,33 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   return run_tasks(err, c.exec, static_cast<size_t>(tasks), conv_task, j);
 }
 
+// Samples first .. first + j.samples of a depthwise layer.
+octet_status run_channels(octet_error* err, const Call& c, const ConvJob& j, int64_t first) {
+  const Steps out = steps_of(c.call.y);
+  DepthwiseCall d = {};
+  d.x = reinterpret_cast<const uint8_t*>(j.image);
+  d.y = c.call.y.data + first * out.n;
+  d.batch = j.samples;
+  const auto steps = [](const Steps& s, int64_t* to) {
+    to[0] = s.n;
+    for (int i = 0; i < kMaxSpatial; ++i) to[1 + i] = s.d[i];
+  };
+  steps(j.in, d.step_x);
+  steps(out, d.step_y);
+  if (c.call.has_residual) {
+    const Steps residual = steps_of(c.call.r);
+    d.r = c.call.r.data + first * residual.n;
+    steps(residual, d.step_r);
+  }
+  for (int i = 0; i < kMaxSpatial; ++i) d.axes[i] = c.call.axes[i];
+  d.flip = j.operands || !c.v.linear.shift ? 0 : 128;
+  d.pad = j.zero & 255;
+  d.zero = j.operand_zero;
+  d.finish = j.finish;
+  d.lut = c.v.has_lut ? c.v.lut : nullptr;
+  return run_depthwise(err, c.v.depthwise, d, c.exec, c.s.slots);
+}
+
 // Samples first .. first + count, which share a scale.
 octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t count,
                          const Columns& columns, const Scale& scale) {
@@ -301,6 +343,7 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
                .units_per_task = 0,
                .columns_per_task = 0,
                .ctx = c.ctx,
+               .most = c.call.batch * c.call.pixels(),
                .slots = c.s.slots,
                .slot_bytes = c.s.slot_bytes};
   set_columns(&j.finish, columns);
@@ -323,6 +366,7 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
       memset(c.s.pad, j.operand_zero, n);
     }
   }
+  if (v.rung == Rung::kDepthwise) return run_channels(err, c, j, first);
   for (; j.phase < f.phases(); ++j.phase) OCTET_TRY(run_phase(err, c, &j, first));
   return OCTET_OK;
 }
@@ -353,10 +397,7 @@ void look_up_all(const Conv& v, const View& y) {
   for (int64_t g = 0; g < rows.outer; ++g) {
     int64_t at, b, c;
     rows.start(g, &at, &b, &c);
-    for (int64_t i = 0; i < rows.rows; ++i) {
-      uint8_t* row = reinterpret_cast<uint8_t*>(y.data) + at + i * rows.pitch_a;
-      for (int64_t n = 0; n < y.inner(); ++n) row[n] = v.lut[row[n]];
-    }
+    look_up(v, y.data + at, rows.rows, rows.pitch_a, y.inner());
   }
 }
 
@@ -430,6 +471,13 @@ int64_t planned_pixels(const Conv& v, const ConvCall& call) {
 octet_status plan_conv(octet_error* err, const octet_context& c, const Conv& v, int64_t pixels,
                        int32_t choice, ConvPlan* out) {
   const bool direct = v.rung == Rung::kDirect;
+  if (v.rung == Rung::kDepthwise) {
+    *out = {{}, false, 1};
+    out->gemm.main = v.depthwise.row;
+    if (choice <= 1) return OCTET_OK;
+    return fail(err, OCTET_ERR_ARGUMENT, "octet_exec.plan is %d, but this call has 1 candidate.",
+                choice);
+  }
   const GemmTable& own = direct ? v.direct_table : v.linear.table;
   const GemmTable& other = direct ? v.linear.table : v.direct_table;
   const int32_t first = count_candidates(own, pixels);

@@ -15,7 +15,7 @@ struct Spot {
   const char* r;
   const Row* row;
   int32_t m, taps, row0;
-  bool merged;  // a tap is a row of the kernel
+  int32_t kc;  // 0: the channels of a unit
 };
 
 namespace {
@@ -26,6 +26,8 @@ int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 constexpr ptrdiff_t kNoTap = 0;
 constexpr int64_t kLeastRows = 48, kMostRows = 512;  // of a gathered block
+constexpr int64_t kRawRows = 16;                     // bytes of rows that wait to be widened
+constexpr int64_t kHotBytes = 24 << 10;              // of A beside a panel of B in L1
 constexpr int64_t kOffsets = 4096;                   // of a direct block, about
 constexpr int64_t kTasks = 4;                        // for each thread
 
@@ -60,17 +62,17 @@ struct Pixel {
 
 // ---- gathered rows ----------------------------------------------------------------------------
 
+typedef char Sixteen __attribute__((vector_size(16), aligned(1)));
+
+// Runs are short: a call of memcpy would take longer.
 void copy(char* to, const char* from, int64_t n) {
-  typedef char Sixteen __attribute__((vector_size(16), aligned(1)));
   if (n >= 16) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
+    for (int64_t i = 0; i + 16 <= n; i += 16)
       *reinterpret_cast<Sixteen*>(to + i) = *reinterpret_cast<const Sixteen*>(from + i);
-    if (i < n)
-      *reinterpret_cast<Sixteen*>(to + n - 16) = *reinterpret_cast<const Sixteen*>(from + n - 16);
+    *reinterpret_cast<Sixteen*>(to + n - 16) = *reinterpret_cast<const Sixteen*>(from + n - 16);
     return;
   }
-  if (n >= 4) {
+  if (n >= 4) {  // 4 words that overlap
     int32_t words[4];
     const int64_t last = n - 4, step = n >= 8 ? 4 : 0;
     memcpy(words, from, 4);
@@ -89,66 +91,54 @@ void copy(char* to, const char* from, int64_t n) {
 // Where the windows of a unit's pixels are copied from.
 struct Gather {
   const ConvJob& j;
-  const ConvForm& f;
   int64_t channels, run, padded;  // bytes of a tap, of a run, of a run in the row
   const char* image;              // the unit's first channel
-  bool dense;                     // the taps of a row lie side by side
+  bool rows;                      // a run is a row of the kernel
+  bool dense;                     // whose taps lie side by side
 
   Gather(const ConvJob& job, int64_t unit)
       : j(job),
-        f(job.v.form()),
-        channels(f.unit_in(unit)),
-        run(f.run_bytes(unit)),
-        padded(f.padded_run(unit)),
-        image(job.image + f.first_in(unit)),
-        dense(job.slides[2].step == 1 && job.in.d[2] == channels) {}
+        channels(job.v.form().unit_in(unit)),
+        run(job.v.form().run_bytes(unit)),
+        padded(job.v.form().padded_run(unit)),
+        image(job.image + job.v.form().first_in(unit)),
+        rows(job.v.form().row_runs()),
+        dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {}
 
   void fill(char* to, int64_t n) const { memset(to, j.zero, static_cast<size_t>(n)); }
 
-  // The taps of one row of the kernel, side by side.
-  char* take_row(char* to, const char* line, int64_t iw) const {
+  // Zeros for the last bytes of a run's row, which the run then covers but for its padding.
+  void end_with_zeros(char* to) const {
+    if (padded > run) memset(to + padded - 4, 0, 4);
+  }
+
+  // The taps of one row of the kernel, side by side. line NULL: outside the image.
+  void take_row(char* to, const char* line, int64_t iw) const {
     const Slide& w = j.slides[2];
-    if (!line) {
-      fill(to, run);
-    } else if (dense) {
+    if (!line) return fill(to, run);
+    if (dense) {
       const int64_t before = min64(w.taps, max64(0, -iw));
       const int64_t end = min64(w.taps, max64(before, w.in - iw));
       if (before) fill(to, before * channels);
       copy(to + before * channels, line + (iw + before) * channels, (end - before) * channels);
       if (end < w.taps) fill(to + end * channels, (w.taps - end) * channels);
-    } else {
-      for (int64_t t = 0; t < w.taps; ++t, iw += w.step) {
-        if (iw < 0 || iw >= w.in)
-          fill(to + t * channels, channels);
-        else
-          copy(to + t * channels, line + iw * j.in.d[2], channels);
-      }
+      return;
     }
-    return pad(to);
+    for (int64_t t = 0; t < w.taps; ++t, iw += w.step, to += channels)
+      take_tap(to, line, iw, channels);
   }
 
-  // The taps of one row of the kernel, each a run.
-  char* take_taps(char* to, const char* line, int64_t iw) const {
-    const Slide& w = j.slides[2];
-    for (int64_t t = 0; t < w.taps; ++t, iw += w.step) {
-      if (!line || iw < 0 || iw >= w.in)
-        fill(to, run);
-      else
-        copy(to, line + iw * j.in.d[2], run);
-      to = pad(to);
-    }
-    return to;
-  }
-
-  char* pad(char* to) const {
-    for (int64_t i = run; i < padded; ++i) to[i] = 0;
-    return to + padded;
+  void take_tap(char* to, const char* line, int64_t iw, int64_t n) const {
+    if (line && iw >= 0 && iw < j.slides[2].in)
+      copy(to, line + iw * j.in.d[2], n);
+    else
+      fill(to, n);
   }
 
   void take(const Pixel& p, char* to) const {
     const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-    const bool rows = f.row_runs();
-    const int64_t iw = w.first + p.q[2] * w.stride;
+    const int64_t iw0 = w.first + p.q[2] * w.stride;
+    const bool inside_w = dense && iw0 >= 0 && iw0 + w.taps <= w.in;
     int64_t id = d.first + p.q[0] * d.stride;
     for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
       int64_t ih = h.first + p.q[1] * h.stride;
@@ -156,36 +146,50 @@ struct Gather {
         const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
         const char* line =
             inside ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
-        to = rows ? take_row(to, line, iw) : take_taps(to, line, iw);
+        int64_t iw = iw0;
+        for (int64_t left = rows ? 1 : w.taps; left > 0; --left, iw += w.step, to += padded) {
+          end_with_zeros(to);
+          if (inside && inside_w)
+            copy(to, line + iw * channels, run);
+          else if (rows)
+            take_row(to, line, iw);
+          else
+            take_tap(to, line, iw, run);
+        }
       }
     }
   }
 };
 
-// Rows of the windows of `count` pixels from `first` on, in the tiles' form.
-void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first, int64_t count) {
+// Rows of the windows of `count` pixels from `first` on, in the tiles' form, from row `at` of the
+// slot on. Rows are widened some time after they were written: loads wait for stores that they do
+// not match.
+void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first, int64_t count,
+            int64_t at) {
   const Linear& l = j.v.linear;
   const Gather g(j, unit);
-  const ConvForm& f = g.f;
+  const ConvForm& f = j.v.form();
   const int64_t k = f.packed_k(j.phase, unit);
   const uint32_t real = static_cast<uint32_t>(f.runs(j.phase) * g.run);
   const bool wide = l.form == OCTET_S16, flips = !j.operands && l.shift;
   Pixel p(j, first);
   Run run = {};
   run.n = static_cast<size_t>(k);
-  for (int64_t i = 0; i < count; ++i, p.next(j)) {
-    char* row = s.rows + i * s.pitch;
-    char* raw = wide ? s.raw : row;
-    g.take(p, raw);
-    if (j.v.w.has_zero) {
-      uint32_t sum = static_cast<uint32_t>(l.rowsum(raw, run.n));
-      if (flips) sum += static_cast<uint32_t>(l.shift) * real;
-      s.sums[i] = static_cast<int32_t>(sum - real * static_cast<uint32_t>(j.operand_zero));
+  for (int64_t start = 0; start < count; start += kRawRows) {
+    const int64_t end = min64(count, start + kRawRows);
+    char* const raw = wide ? s.raw : s.rows + (at + start) * s.pitch;
+    const int64_t pitch = wide ? k : s.pitch;
+    for (int64_t i = start; i < end; ++i, p.next(j)) g.take(p, raw + (i - start) * pitch);
+    for (int64_t i = start; i < end; ++i) {
+      run.x = raw + (i - start) * pitch;
+      if (j.v.w.has_zero) {
+        uint32_t sum = static_cast<uint32_t>(l.rowsum(run.x, run.n));
+        if (flips) sum += static_cast<uint32_t>(l.shift) * real;
+        s.sums[at + i] = static_cast<int32_t>(sum - real * static_cast<uint32_t>(j.operand_zero));
+      }
+      run.y = s.rows + (at + i) * s.pitch;
+      if (wide || flips) (wide ? l.widen : l.flip)(&run);
     }
-    if (!wide && !flips) continue;
-    run.x = raw;
-    run.y = row;
-    (wide ? l.widen : l.flip)(&run);
   }
 }
 
@@ -209,41 +213,70 @@ struct Pixels {
   }
 };
 
+// All taps of a window that begins at index `at` exist.
+bool holds(const Slide& s, int64_t at) {
+  const int64_t last = at + (s.taps - 1) * s.step;
+  return min64(at, last) >= 0 && max64(at, last) < s.in;
+}
+
 // A tile's rows of the image, tap by tap. What lies outside is the padding row.
-void locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
+// False for a tile of a ragged layer that reaches beyond the image's width.
+bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-  const int32_t mr = spot->row->mr;
-  const int64_t channels = j.v.form().in_channels * j.item;
-  const bool dense = j.v.form().row_runs() && w.step == 1 && j.in.d[2] == channels;
-  Pixel at = p;
-  bool merged = dense;
-  for (int32_t i = 0; merged && i < spot->m; ++i, at.next(j)) {
-    const int64_t iw = w.first + at.q[2] * w.stride;
-    merged = iw >= 0 && iw + w.taps <= w.in;
+  // The bytes behind a row of the kernel that fill it up to a multiple of 4 meet weights of 0.
+  const ConvForm& f = j.v.form();
+  const int64_t beyond =
+      j.v.ragged() ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
+  const int32_t mr = spot->row->mr, m = spot->m;
+  const int64_t channels = f.in_channels * j.item;
+  bool merged = f.row_runs() && w.step == 1 && j.in.d[2] == channels;
+  bool inside = true;      // every tap of every row
+  ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
+  int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
+  for (int32_t i = 0; i < m; ++i, p.next(j)) {
+    id[i] = d.first + p.q[0] * d.stride;
+    ih[i] = h.first + p.q[1] * h.stride;
+    iw[i] = w.first + p.q[2] * w.stride;
+    base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
+    const bool in_w = holds(w, iw[i]) && (!beyond || iw[i] + w.taps + beyond <= w.in);
+    merged &= in_w;
+    inside &= in_w && holds(h, ih[i]) && holds(d, id[i]);
   }
+  if (!merged && j.v.ragged()) return false;
   const int64_t taps_w = merged ? 1 : w.taps;
   const ptrdiff_t pad = static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(j.pad) -
                                                reinterpret_cast<uintptr_t>(j.image));
-  for (int32_t i = 0; i < spot->m; ++i, p.next(j)) {
-    ptrdiff_t* to = offsets + i;
-    const int64_t iw0 = w.first + p.q[2] * w.stride;
-    int64_t id = d.first + p.q[0] * d.stride;
-    for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
-      int64_t ih = h.first + p.q[1] * h.stride;
-      for (int64_t th = 0; th < h.taps; ++th, ih += h.step) {
-        const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
-        const ptrdiff_t line = p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1];
-        int64_t iw = iw0;
-        for (int64_t tw = 0; tw < taps_w; ++tw, iw += w.step, to += mr)
-          *to = inside && (merged || (iw >= 0 && iw < w.in)) ? line + iw * j.in.d[2] : pad;
+  const auto in = [](const Slide& s, int64_t at) { return at >= 0 && at < s.in; };
+  ptrdiff_t* to = offsets;
+  for (int64_t td = 0; td < d.taps; ++td)
+    for (int64_t th = 0; th < h.taps; ++th)
+      for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
+        const ptrdiff_t tap =
+            td * d.step * j.in.d[0] + th * h.step * j.in.d[1] + tw * w.step * j.in.d[2];
+        if (inside) {
+          for (int32_t i = 0; i < m; ++i) to[i] = base[i] + tap;
+        } else {
+          for (int32_t i = 0; i < m; ++i)
+            to[i] = in(d, id[i] + td * d.step) && in(h, ih[i] + th * h.step) &&
+                            (merged || in(w, iw[i] + tw * w.step))
+                        ? base[i] + tap
+                        : pad;
+        }
+        for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
-    }
-  }
-  spot->merged = merged;
+  spot->kc = merged ? static_cast<int32_t>(f.padded_run(0)) : 0;
   spot->taps = static_cast<int32_t>(d.taps * h.taps * taps_w);
-  for (int64_t t = 0; t < spot->taps; ++t)
-    for (int32_t i = spot->m; i < mr; ++i) offsets[t * mr + i] = offsets[t * mr + spot->m - 1];
   spot->a = j.image;
+  return true;
+}
+
+// A tile's rows in the slot's memory.
+void place(const ConvJob& j, const ConvScratch& s, Spot* spot, ptrdiff_t* offsets) {
+  spot->a = s.rows + spot->row0 * s.pitch;
+  spot->taps = j.unit.k ? 1 : 0;
+  spot->kc = j.v.form().units == 1 ? static_cast<int32_t>(j.unit.k) : 0;
+  for (int32_t row = 0; row < spot->row->mr; ++row)
+    offsets[row] = min64(row, spot->m - 1) * s.pitch;
 }
 
 // The spots of a block for tiles `full` and `edge`.
@@ -266,13 +299,11 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
       spot.y = y + i * j.pitch_y;
       spot.r = r ? r + i * j.pitch_r : nullptr;
       spot.rows = offsets;
-      if (j.direct) {
-        locate(j, Pixel(j, first + i), &spot, offsets);
-      } else {
-        spot.a = b->s.rows + spot.row0 * b->s.pitch;
-        spot.taps = j.unit.k ? 1 : 0;
-        for (int32_t row = 0; row < spot.row->mr; ++row)
-          offsets[row] = min64(row, spot.m - 1) * b->s.pitch;
+      if (!j.direct) {
+        place(j, b->s, &spot, offsets);
+      } else if (!locate(j, Pixel(j, first + i), &spot, offsets)) {
+        gather(j, b->s, 0, first + i, spot.m, spot.row0);
+        place(j, b->s, &spot, offsets);
       }
       offsets += max64(1, spot.taps) * spot.row->mr;
       i += spot.m;
@@ -335,7 +366,7 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     t.a = spot.a + shift;
     t.rows = spot.row->rows == kRowsIndexed ? spot.rows : nullptr;
     t.taps = spot.taps;
-    t.kc = j.direct && spot.merged ? static_cast<int32_t>(f.run_bytes(u.index)) : tap;
+    t.kc = spot.kc ? spot.kc : tap;
     t.c = spot.y + column * l.out_bytes;
     t.m = spot.m;
     t.row0 = spot.row0;
@@ -381,14 +412,10 @@ void run_blocks(const Pixels& b, Unit& u, int64_t n0, int64_t n1) {
   });
 }
 
-void look_up(const Pixels& b, const Unit& u, int64_t n0, int64_t n1) {
+void look_up_block(const Pixels& b, const Unit& u, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
   b.stretches([&](int64_t first, int64_t count) {
-    char* y = j.y + Pixel(j, first).at(j.out) + u.first_out;
-    for (int64_t i = 0; i < count; ++i, y += j.pitch_y) {
-      uint8_t* row = reinterpret_cast<uint8_t*>(y);
-      for (int64_t n = n0; n < n1; ++n) row[n] = j.v.lut[row[n]];
-    }
+    look_up(j.v, j.y + Pixel(j, first).at(j.out) + u.first_out + n0, count, j.pitch_y, n1 - n0);
   });
 }
 
@@ -396,7 +423,7 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
   Unit u(j, b.s, index);
   n1 = min64(n1, u.w.n);
-  if (!j.direct && u.w.k) gather(j, b.s, index, b.first, b.end - b.first);
+  if (!j.direct && u.w.k) gather(j, b.s, index, b.first, b.end - b.first, 0);
   if (!u.w.k && j.v.w.has_zero) memset(b.s.sums, 0, static_cast<size_t>(b.end - b.first) * 4);
   if (j.plan->main->scope == kScopeBlock) {
     run_blocks(b, u, n0, n1);
@@ -410,7 +437,7 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
       n += panels * 16;
     }
   }
-  if (j.v.has_lut) look_up(b, u, n0, n1);
+  if (j.v.has_lut) look_up_block(b, u, n0, n1);
 }
 
 // As many pixels from `first` on as the slot's memory holds.
@@ -428,26 +455,25 @@ int64_t block_end(const ConvJob& j, const ConvScratch& s, int64_t first, int64_t
 
 }  // namespace
 
-ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, void* base) {
+ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int64_t most,
+                         void* base) {
   const ConvForm& f = v.form();
   const int64_t item = v.linear.form == OCTET_S16 ? 2 : 1;
   Carver carve(base);
-  int64_t taps = 1;
-  rows = raw = nullptr;
-  pitch = 0;
+  // Whole cache lines, never a multiple of 4 KiB.
+  const int64_t k = widest_k(f), taps = direct ? f.kernel_taps() : 1;
+  pitch = (k * item + 63) / 64 * 64;
+  if (pitch % 4096 == 0) pitch += 64;
   if (direct) {
-    taps = f.kernel_taps();
     pixels = min64(192, max64(kMaxMr, kOffsets / taps));
   } else {
-    // Whole cache lines, never a multiple of 4 KiB; a block stays in its part of L2.
-    const int64_t k = widest_k(f);
-    pitch = (k * item + 63) / 64 * 64;
-    if (pitch % 4096 == 0) pitch += 64;
     const int64_t l2 = static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
-    pixels = min64(kMostRows, max64(kLeastRows, l2 / 4 / pitch));
-    rows = carve.take<char>(static_cast<size_t>(pixels * pitch));
-    raw = carve.take<char>(static_cast<size_t>(item == 2 ? k : 0));
+    const bool b_in_l2 = k * v.linear.table.n <= l2 / 2;
+    pixels = min64(kMostRows, max64(kLeastRows, (b_in_l2 ? kHotBytes : l2 / 4) / pitch));
   }
+  pixels = min64(pixels, max64(kMaxMr, most));
+  rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch));
+  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * k : 0));
   entries = 2 * pixels + kMaxMr;
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
   offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
@@ -475,7 +501,7 @@ void find_runs(ConvJob* j) {
 }
 
 int64_t cut_conv(ConvJob* j, int32_t threads) {
-  const ConvScratch s(j->ctx, j->v, j->direct, nullptr);
+  const ConvScratch s(j->ctx, j->v, j->direct, j->most, nullptr);
   const ConvForm& f = j->v.form();
   const int64_t mr = j->plan->main->mr, nr = j->plan->main->nr, total = j->pixels();
   const int64_t n = f.unit_out(0);
@@ -508,7 +534,7 @@ int64_t cut_conv(ConvJob* j, int32_t threads) {
 
 void conv_task(void* job, size_t task, size_t slot) {
   const ConvJob& j = *static_cast<const ConvJob*>(job);
-  const ConvScratch s(j.ctx, j.v, j.direct, j.slots + slot * j.slot_bytes);
+  const ConvScratch s(j.ctx, j.v, j.direct, j.most, j.slots + slot * j.slot_bytes);
   const ConvForm& f = j.v.form();
   const int64_t at_m = static_cast<int64_t>(task) % j.tasks_m,
                 at_n = static_cast<int64_t>(task) / j.tasks_m;

@@ -22,7 +22,8 @@ struct ConvScratch {
   int32_t* sums;  // corrected sums of rows
   size_t bytes;
 
-  ConvScratch(const octet_context& c, const Conv& v, bool direct, void* base);
+  // most: output pixels of the call.
+  ConvScratch(const octet_context& c, const Conv& v, bool direct, int64_t most, void* base);
 };
 
 struct ConvJob {
@@ -51,8 +52,9 @@ struct ConvJob {
   int64_t run, pitch_y, pitch_r;
   int64_t parts, runs_per_task, pixels_per_task;  // of a run, or whole ones
   int64_t tasks_m, units_per_task, columns_per_task;
-  // Memory of the slots.
+  // Memory of the slots, for calls of `most` pixels.
   const octet_context& ctx;
+  int64_t most;
   char* slots;
   size_t slot_bytes;
 

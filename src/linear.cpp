@@ -293,6 +293,18 @@ void take_form(const octet_context& c, Linear* l) {
   l->rowsum = kernel<RowSumFn>(c, kRowSum, q, OCTET_S32);
 }
 
+octet_status choose_kernels(octet_error* err, const octet_context& c, Linear* l) {
+  const WeightsView& w = l->w;
+  const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group, w.proved_load};
+  OCTET_TRY(make_gemm_table(err, c, l->q_type, out_tag(*l), w.n, w.k, weights, &l->table));
+  take_form(c, l);
+  // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the
+  // caches. A copy costs less where its rows are multiplied with many columns.
+  l->copies_a = w.k && w.k % 4096 == 0 && w.n >= 512 && has_blocks(l->table);
+  size_chunks(l);
+  return OCTET_OK;
+}
+
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
                             const LinearSpec& spec, Linear* out) {
   Linear l = {};
@@ -302,20 +314,13 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   OCTET_TRY(check_numerics(err, spec, l));
   OCTET_TRY(check_bias(err, l));
   OCTET_TRY(check_exact(err, l));
-  const int32_t out_tag = is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type;
-  const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group, w.proved_load};
-  OCTET_TRY(make_gemm_table(err, c, l.q_type, out_tag, w.n, w.k, weights, &l.table));
-  take_form(c, &l);
-  // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the
-  // caches. A copy costs less where its rows are multiplied with many columns.
-  l.copies_a = w.k && w.k % 4096 == 0 && w.n >= 512 && has_blocks(l.table);
   l.flip = kernel<RunFn>(c, kFlip, kOutQ8, kOutQ8);
   l.widen = kernel<RunFn>(c, kWiden, l.q_type, OCTET_S16);
   if (is_tflite(l.numerics)) l.finish_fixed = kernel<FixedFn>(c, kFixed, OCTET_S32, kOutQ8);
   if (l.dynamic()) l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
   l.in_bytes = static_cast<int32_t>(type_bytes(l.in.type));
   l.out_bytes = static_cast<int32_t>(type_bytes(l.out.type));
-  size_chunks(&l);
+  if (!spec.convolution) OCTET_TRY(choose_kernels(err, c, &l));
   *out = l;
   return OCTET_OK;
 }

@@ -71,15 +71,18 @@ struct LinearSpec {
   const char* in_name;   // "octet_linear_desc.in" or "a"
   const char* out_name;  // for the sentences
   const char* desc_name;
-  bool convolution;
+  bool convolution;  // whose kernels are chosen apart
 };
 
 // Checks types, ranges and exactness, finds the kernels. w may be a shape without data.
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
                             const LinearSpec& spec, Linear* out);
 
+// The part of prepare_linear that depends on the shape of l->w: its table of tiles, their form.
+octet_status choose_kernels(octet_error* err, const octet_context& c, Linear* l);
 // What activations become before the tiles of l->table read them.
 void take_form(const octet_context& c, Linear* l);
+inline int32_t out_tag(const Linear& l) { return is_q8(l.out.type) ? int32_t{kOutQ8} : l.out.type; }
 
 // INEXACT when K is so large that an accumulator could wrap; judged by types, zero points and bias.
 octet_status check_exact(octet_error* err, const Linear& l);

@@ -22,12 +22,11 @@ typedef void Work(void* arg, size_t task);
 octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, Work* work, void* arg);
 
 // The same for tasks that need memory of their own: no two that run at once have the same slot,
-// which is below slot_count(exec).
+// which is below slot_count(exec): that counts workers also where there is no parallel_for as yet,
+// when a workspace is asked for.
 typedef void SlotWork(void* arg, size_t task, size_t slot);
 octet_status run_tasks(octet_error* err, const Exec& exec, size_t tasks, SlotWork* work, void* arg);
-inline size_t slot_count(const Exec& exec) {
-  return exec.e.parallel_for ? static_cast<size_t>(exec.e.max_threads) : 1;
-}
+inline size_t slot_count(const Exec& exec) { return static_cast<size_t>(exec.e.max_threads); }
 
 // Memory in the caller's workspace: sizes first, then addresses, with the same calls.
 class Carver {

@@ -136,6 +136,13 @@ OCTET_KERNEL void octet_flip_x8_x8_scalar(const Run* r) {
     static_cast<uint8_t*>(r->y)[i] = static_cast<const uint8_t*>(r->x)[i] ^ 0x80;
 }
 
+OCTET_KERNEL void octet_lut_x8_x8_scalar(const Lookup* r) {
+  const uint8_t* x = static_cast<const uint8_t*>(r->x);
+  uint8_t* y = static_cast<uint8_t*>(r->y);
+  for (size_t i = 0; i < r->rows; ++i, x += r->ldx, y += r->ldy)
+    for (size_t j = 0; j < r->n; ++j) y[j] = r->table[x[j]];
+}
+
 OCTET_KERNEL void octet_widen_u8_s16_scalar(const Run* r) { widen<uint8_t>(*r); }
 OCTET_KERNEL void octet_widen_s8_s16_scalar(const Run* r) { widen<int8_t>(*r); }
 

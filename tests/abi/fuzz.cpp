@@ -106,6 +106,8 @@ class Fuzz {
   octet_status check(const char* name, const Call& call);
   void weights();
   void conv_weights();
+  void conv(const octet_weights* weights, const octet_geometry& packed, int64_t channels,
+            int64_t outputs);
   void open();
   void open(const octet_weights* from, const char* name);
   void linear();
@@ -366,6 +368,70 @@ void Fuzz::conv_weights() {
   const Weights owner(made);
   shapes_.erase(made);
   if (made) open(made, "conv_weights_open");
+  if (made) conv(made, g, groups * in, groups * out);
+}
+
+// An op on these weights, and its verbs.
+void Fuzz::conv(const octet_weights* weights, const octet_geometry& packed, int64_t channels,
+                int64_t outputs) {
+  octet_geometry g = packed;
+  const int spatial = g.rank >= 1 && g.rank <= 3 ? g.rank : 1;
+  for (int i = 0; i < spatial; ++i) {
+    g.pad_lo[i] = mostly(static_cast<int32_t>(random_.below(2)));
+    g.pad_hi[i] = mostly(static_cast<int32_t>(random_.below(3)));
+    if (one_in(20)) g.stride[i] = mostly(int32_t{2});
+    if (g.flags & OCTET_TRANSPOSED) g.out_pad[i] = mostly(int32_t{0});
+  }
+  octet_linear_desc d = grown<octet_linear_desc>();
+  d.weights = weights;
+  const octet_type in = one_in(3) ? OCTET_F32 : q8(), out = in == OCTET_F32 ? in : type();
+  d.in = qtype(in);
+  d.out = qtype(out);
+  if (in != OCTET_F32 && one_in(3)) d.in = {in, 0, 0};
+  if (in == OCTET_F32) d.dynamic = scheme();
+  if (out != OCTET_S32) d.act = mostly(static_cast<int32_t>(random_.below(3)));
+  unsigned char table[256] = {};
+  if (one_in(6)) d.lut = table;
+  if (one_in(4)) {
+    d.flags = OCTET_RESIDUAL;
+    d.residual = qtype(out == OCTET_F32 ? out : q8());
+  }
+  octet_op* made = nullptr;
+  check("conv_create", [&](octet_error* err) {
+    return octet_conv_create(context(), &d, one_in(60) ? nullptr : &g, &made, err);
+  });
+  const Op op(made);
+  if (!made) return;
+  std::vector<int64_t> dims(static_cast<size_t>(spatial) + 2);
+  for (int64_t& v : dims) v = small();
+  if (!one_in(30)) dims.back() = channels;
+  octet_tensor x = tensor(in, dims);
+  if (in != OCTET_F32 && one_in(3)) x.q = qparams(x);
+  octet_tensor inferred{};
+  octet_op_infer(made, &x, 1, &inferred, 1, nullptr);
+  if (inferred.rank == spatial + 2)
+    for (int i = 0; i < inferred.rank; ++i) dims[static_cast<size_t>(i)] = inferred.dims[i];
+  else
+    dims.back() = outputs;
+  int64_t count = 1;
+  for (const int64_t v : dims) {
+    count *= v;
+    if (v < 0 || v > 200 || count > 2000) return;
+  }
+  const octet_tensor inputs[] = {x, tensor(d.residual.type ? d.residual.type : q8(), dims)};
+  const octet_tensor y = tensor(out, dims);
+  const size_t n = d.residual.type ? 2 : 1;
+  const octet_exec* e = exec();
+  octet_plan plan = grown<octet_plan>();
+  size_t bytes = 0;
+  check("op_workspace",
+        [&](octet_error* err) { return octet_op_workspace(made, inputs, n, e, &bytes, err); });
+  check("op_plan", [&](octet_error* err) { return octet_op_plan(made, inputs, n, e, &plan, err); });
+  char json[2000];
+  check("op_describe", [&](octet_error* err) {
+    return octet_op_describe(made, inputs, n, e, json, random_.below(2000), &bytes, err);
+  });
+  check("conv_run", [&](octet_error* err) { return octet_op_run(made, inputs, n, &y, 1, e, err); });
 }
 
 void Fuzz::open() { open(any(weights_), "weights_open"); }
@@ -698,5 +764,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 32 ? 0 : 1;
+  return fuzz.accepted().size() == 34 ? 0 : 1;
 }

@@ -374,6 +374,82 @@ Job choose_job(int32_t chooser) {
   return job;
 }
 
+// Convolutions of each way to find windows.
+struct ConvKind {
+  const char* name;
+  octet_qtype in, out;
+  int32_t groups;
+  int64_t channels;  // of a group
+  bool affine_weights, transposed;
+};
+constexpr ConvKind kConvs[] = {
+    {"conv, direct", kU8, kU8Out, 1, 32, false, false},
+    {"conv, direct s8 to f32", kS8, kF32, 1, 32, false, false},
+    {"conv, few channels", kU8, kS8Out, 1, 3, false, false},
+    {"conv, affine weights", kS8, kU8Out, 1, 16, true, false},
+    {"conv, groups", kU8, kU8Out, 6, 8, false, false},
+    {"conv, depthwise", kS8, kU8Out, 36, 1, true, false},
+    {"conv, dynamic depthwise", kF32, kF32, 18, 1, false, false},
+    {"conv, transposed", kU8, kS32, 1, 16, false, true},
+    {"conv, dynamic", kF32, kF32, 1, 16, false, false},
+    {"conv, dynamic affine groups", kF32, kF32, 3, 5, true, false},
+};
+
+Job conv_job(const octet_context* c, const ConvKind& kind) {
+  constexpr int64_t kBatch = 2, kSide = 19, kOutputs = 36;
+  auto layer = std::make_shared<Layer>();
+  Random random(static_cast<uint64_t>(&kind - kConvs) + 71);
+  const std::vector<float> w =
+      random.reals(static_cast<size_t>(kOutputs * 9 * kind.channels), 0.4f);
+  const octet_tensor source = octet_nhwc(OCTET_F32, w.data(), kOutputs, 3, 3, kind.channels);
+  octet_geometry g = sized<octet_geometry>();
+  g.flags = kind.transposed ? OCTET_TRANSPOSED : 0;
+  g.rank = 2;
+  g.groups = kind.groups;
+  for (int i = 0; i < 2; ++i) {
+    g.stride[i] = kind.transposed ? 2 : 1;
+    g.dilation[i] = g.pad_lo[i] = g.pad_hi[i] = 1;
+    g.out_pad[i] = kind.transposed ? 1 : 0;
+  }
+  octet_scheme affine = sized<octet_scheme>();
+  affine.type = OCTET_S8;
+  octet_weights_desc wd = sized<octet_weights_desc>();
+  wd.source = &source;
+  wd.geometry = &g;
+  if (kind.affine_weights) wd.scheme = &affine;
+  layer->weights = make_weights(c, wd);
+  octet_linear_desc d = sized<octet_linear_desc>();
+  d.weights = layer->weights.get();
+  d.in = kind.in;
+  d.out = kind.out;
+  octet_op* op = nullptr;
+  octet_error failure{};
+  EXPECT_EQ(octet_conv_create(c, &d, &g, &op, &failure), OCTET_OK) << failure.text;
+  layer->op.reset(op);
+  const int64_t channels = kind.groups * kind.channels, side = kind.transposed ? 2 * kSide : kSide;
+  fill_activations(random, kind.in.type, kBatch * kSide * kSide, channels, &layer->x);
+  layer->in = octet_nhwc(kind.in.type, layer->x.data(), kBatch, kSide, kSide, channels);
+  Job job;
+  job.name = kind.name;
+  job.large = true;
+  job.out = std::make_shared<Guarded>(static_cast<size_t>(kBatch * side * side * kOutputs) *
+                                      type_bytes(kind.out.type));
+  layer->out = octet_nhwc(kind.out.type, job.out->data(), kBatch, side, side, kOutputs);
+  job.workspace = [layer](int32_t threads) {
+    octet_exec e = sized<octet_exec>();
+    e.max_threads = threads;
+    size_t bytes = 0;
+    octet_error err{};
+    EXPECT_EQ(octet_op_workspace(layer->op.get(), &layer->in, 1, &e, &bytes, &err), OCTET_OK)
+        << err.text;
+    return bytes;
+  };
+  job.run = [layer](const octet_exec* e, octet_error* err) {
+    return octet_op_run(layer->op.get(), &layer->in, 1, &layer->out, 1, e, err);
+  };
+  return job;
+}
+
 Job pool_job(const octet_context* c, int32_t kind) {
   constexpr int64_t kSide = 9, kOut = 5, kChannels = 37;
   struct Pool {
@@ -514,6 +590,7 @@ std::vector<Job> other_jobs(const octet_context* c) {
 
 std::vector<Job> all_jobs(const octet_context* c) {
   std::vector<Job> jobs = layer_jobs(c, kJobM, kJobN, kJobK);
+  for (const ConvKind& kind : kConvs) jobs.push_back(conv_job(c, kind));
   for (Job& job : other_jobs(c)) jobs.push_back(std::move(job));
   return jobs;
 }

@@ -30,6 +30,7 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"minmaxcols", kMinMaxCols},
                                                      {"rowsum", kRowSum},
                                                      {"fixed", kFixed},
+                                                     {"lut", kLut},
                                                      {"poolmax", kPoolMax},
                                                      {"poolavg", kPoolAvg},
                                                      {"poolavgint", kPoolAvgInt}};

@@ -39,6 +39,7 @@ TEST_P(Conv, GroupedEqualsTheModel) { expect_models(GetParam(), ConvKind::kGroup
 TEST_P(Conv, TransposedEqualsTheModel) {
   expect_models(GetParam(), ConvKind::kTransposed, 3000, 80);
 }
+TEST_P(Conv, DepthwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kDepthwise, 5000, 80); }
 TEST_P(Conv, PointwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kPointwise, 4000, 40); }
 
 INSTANTIATE_TEST_SUITE_P(Isas, Conv, testing::ValuesIn(contexts()),

@@ -302,6 +302,43 @@ void pool_row_test(const Row& row, std::mt19937& rng) {
     }
 }
 
+void lookup_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gt(256), gx(kRoom), gy(kRoom), gz(kRoom);
+  uint8_t* const table = gt.at_end<uint8_t>(256);
+  for (size_t n : lengths())
+    for (int variant = 0; variant < 6; ++variant) {
+      for (int i = 0; i < 256; ++i) table[i] = static_cast<uint8_t>(rng());
+      Lookup r = {};
+      r.table = table;
+      r.n = n;
+      r.rows = n > 1000 ? 1 : rng() % 4;
+      const size_t gap = rng() % 3, all = r.rows ? (r.rows - 1) * (n + gap) + n : 0;
+      r.ldx = r.ldy = static_cast<ptrdiff_t>(n + gap);
+      uint8_t* const x = place<uint8_t>(gx, all, variant);
+      for (size_t i = 0; i < all; ++i) x[i] = static_cast<uint8_t>(variant % 2 ? i : rng());
+      gy.fill(0x5A);
+      gz.fill(0x5A);
+      uint8_t* const want = place<uint8_t>(gy, all, variant);
+      uint8_t* const got = place<uint8_t>(gz, all, variant);
+      r.x = x;
+      r.y = want;
+      as<LookupFn>(scalar)(&r);
+      for (size_t i = 0; i < r.rows; ++i)
+        for (size_t j = 0; j < n; ++j) {
+          const size_t at = i * (n + gap) + j;
+          ASSERT_EQ(want[at], table[x[at]]);
+        }
+      const bool in_place = variant >= 3;
+      if (in_place && all) memcpy(got, x, all);
+      r.x = in_place ? got : x;
+      r.y = got;
+      as<LookupFn> (&row)(&r);
+      for (size_t i = 0; i < all; ++i)
+        ASSERT_EQ(got[i], i % (n + gap) < n ? want[i] : in_place ? x[i] : 0x5A) << n << ", " << i;
+    }
+}
+
 TEST_P(Rows, EqualTheScalarRow) {
   const Row& row = *GetParam();
   switch (row.family) {
@@ -311,6 +348,8 @@ TEST_P(Rows, EqualTheScalarRow) {
       return minmaxcols_row_test(row, rng);
     case kRowSum:
       return rowsum_row_test(row, rng);
+    case kLut:
+      return lookup_row_test(row, rng);
     case kPoolMax:
     case kPoolAvg:
     case kPoolAvgInt:
