@@ -54,13 +54,15 @@ class Text {
 // Writes a text into a caller's (buffer, cap, need): measured first, so that a buffer that is too
 // small stays as it was; cap 0 with a NULL buffer only asks for the size.
 template <class Write>
-octet_status write_text(octet_error* err, char* buffer, size_t cap, size_t* need, Write write) {
+octet_status write_text(octet_error* err, char* buffer, size_t cap, size_t* need, Write write,
+                        const char* name = "json") {
   if (!buffer && cap)
-    return fail(err, OCTET_ERR_ARGUMENT, "json is NULL, but cap is %zu; pass a buffer or 0.", cap);
+    return fail(err, OCTET_ERR_ARGUMENT, "%s is NULL, but cap is %zu; pass a buffer or 0.", name,
+                cap);
   Text measure(nullptr, 0);
   write(measure);
   const size_t bytes = measure.finish();
-  if (buffer && cap < bytes) return fail_too_small(err, "json", cap, bytes);
+  if (buffer && cap < bytes) return fail_too_small(err, name, cap, bytes);
   if (need) *need = bytes;
   if (!buffer) return OCTET_OK;
   Text text(buffer, cap);

@@ -123,6 +123,15 @@ struct Packer {
         quantize(kernel<RunFn>(c, kQuantize, OCTET_F32, OCTET_S8)),
         minmax(kernel<RangeFn>(c, kMinMax, OCTET_F32, 0)) {}
 
+  // The range that scales are chosen from: of `rows` channels from n on.
+  Range searched(Range r, int64_t n, int64_t rows) const {
+    const auto read = [this](int64_t channel, int64_t k, int64_t count, float* buffer) {
+      return channels.elements(channel, k, count, buffer);
+    };
+    s.search_range(n, rows, 0, s.k, read, &r);
+    return r;
+  }
+
   size_t panel_count() const { return static_cast<size_t>(form.slots() / 16); }
 
   Range range(int64_t n) const {
@@ -140,7 +149,7 @@ struct Packer {
     if (r.nan_count || r.inf_count) return false;
     const bool empty = r.min > r.max;  // K = 0
     choose(s.scheme.chooser, empty ? 0 : r.min, empty ? 0 : r.max, out_scale, out_zero);
-    return scale_in_domain(*out_scale);
+    return s.range_in_domain(r, *out_scale);
   }
 
   void choose_qparams(int64_t n, float* channel_scale, int32_t* channel_zero) const {
@@ -149,7 +158,7 @@ struct Packer {
       *channel_scale = s.q->scale[at];
       *channel_zero = s.q->zero_point ? s.q->zero_point[at] : 0;
     } else if (s.per_channel) {
-      choose_channel(range(n), channel_scale, channel_zero);
+      choose_channel(searched(range(n), n, 1), channel_scale, channel_zero);
     } else {
       *channel_scale = tensor_scale;
       *channel_zero = tensor_zero;
@@ -287,7 +296,7 @@ struct Packer {
       if (r.min < all.min) all.min = r.min;
       if (r.max > all.max) all.max = r.max;
     }
-    if (!choose_channel(all, &tensor_scale, &tensor_zero))
+    if (!choose_channel(searched(all, 0, s.n), &tensor_scale, &tensor_zero))
       return fail(err, OCTET_ERR_ARGUMENT,
                   "octet_weights_desc.source needs a scale above 2^60; scale the weights down.");
     return OCTET_OK;

@@ -4,6 +4,7 @@
 // of the source; a failure leaves the target as it was.
 #pragma once
 
+#include "quant/rounding.h"
 #include "src/scheme.h"
 #include "src/weights.h"
 
@@ -29,6 +30,24 @@ struct WeightsSource {
   // its zero point as z - 128, an S4 one as w + 8 and z + 8: the same real numbers.
   WeightsForm form() const { return {weight_type(), group}; }
   int32_t offset() const { return form().offset(); }
+  // OCTET_RANGE_MSE: the range r of `rows` channels from n and `columns` of K from k on becomes
+  // that of least squared error; else it stays. read(n, k, count, buffer) gives at most kRealsBlock
+  // weights.
+  template <class Read>
+  void search_range(int64_t first, int64_t rows, int64_t k_from, int64_t columns, const Read& read,
+                    Range* r) const {
+    if (!scheme.least_error || !(r->min <= r->max) || r->nan_count || r->inf_count) return;
+    const auto call = [](const void* self, int64_t row, int64_t column, int64_t count, float* to) {
+      return (*static_cast<const Read*>(self))(row, column, count, to);
+    };
+    least_error_range(scheme.chooser, scheme.divide, {call, &read, first, rows, k_from, columns},
+                      &r->min, &r->max);
+  }
+  // Whether the scale of r, and each that search_range may lead to, is in the domain of scales.
+  bool range_in_domain(const Range& r, float scale) const {
+    if (!scheme.least_error || !(r.min <= r.max)) return scale_in_domain(scale);
+    return searched_scales_in_domain(scheme.chooser, r.min, r.max);
+  }
   BlobLayout layout() const { return conv.rank ? blob_layout(conv) : blob_layout(n, k, form()); }
 
   // The shape with nothing behind it, for planning.

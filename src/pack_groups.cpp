@@ -43,7 +43,7 @@ class GroupPacker {
     if (!one_scale()) return OCTET_OK;
     Range all = kEmptyRange;
     for (int64_t n = 0; n < s_.n; ++n) join(range(n, 0, s_.k), &all);
-    if (choose_from(all, &tensor_)) return OCTET_OK;
+    if (choose_from(searched(all, 0, s_.n, 0, s_.k), &tensor_)) return OCTET_OK;
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_weights_desc.source needs a scale above 2^60; scale the weights down.");
   }
@@ -80,18 +80,28 @@ class GroupPacker {
     return r;
   }
 
+  // The range that scales are chosen from.
+  Range searched(Range r, int64_t n, int64_t rows, int64_t k0, int64_t count) const {
+    const auto read = [this](int64_t row, int64_t k, int64_t part, float* buffer) {
+      return floats(row, k, part, buffer);
+    };
+    s_.search_range(n, rows, k0, count, read, &r);
+    return r;
+  }
+
   // False: a non-finite weight, or a scale that leaves the domain.
   bool choose_from(const Range& r, ScaleZero* q) const {
     if (r.nan_count || r.inf_count) return false;
     const bool none = is_empty(r);  // K = 0
     choose(s_.scheme.chooser, none ? 0 : r.min, none ? 0 : r.max, &q->scale, &q->zero);
-    return scale_in_domain(q->scale);
+    return s_.range_in_domain(r, q->scale);
   }
 
   ScaleZero qparams(int64_t n, int64_t g) const {
     if (s_.source.type == OCTET_F32) {
       ScaleZero q = tensor_;
-      if (!one_scale()) choose_from(range(n, g * group_, group_), &q);
+      if (one_scale()) return q;
+      choose_from(searched(range(n, g * group_, group_), n, 1, g * group_, group_), &q);
       return q;
     }
     const int64_t at = form_.group ? n * groups_ + g : s_.per_channel ? n : 0;

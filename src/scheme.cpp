@@ -94,7 +94,8 @@ octet_status check_rest(octet_error* err, const octet_scheme& s, Place place) {
                             "or _ONNX (4)");
   if (s.range < 0 || s.range > OCTET_RANGE_L2)
     return fail_enum(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED");
-  if (s.range != OCTET_RANGE_OBSERVED)
+  const bool least_error = s.range == OCTET_RANGE_MSE && place == Place::kWeights;
+  if (s.range != OCTET_RANGE_OBSERVED && !least_error)
     return fail_unsupported(err, "octet_scheme.range", s.range, "OCTET_RANGE_OBSERVED (0)");
   if (s.percentile != 0 || s.start_bin || s.stride)
     return fail(err, OCTET_ERR_UNSUPPORTED,
@@ -187,6 +188,7 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place 
   r.type = s.type;
   r.granularity = s.granularity;
   r.axis = s.axis;
+  r.least_error = s.range == OCTET_RANGE_MSE;
   r.group = s.group;
   // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
   r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;

@@ -23,6 +23,7 @@ struct ResolvedScheme {
   int32_t granularity;  // never OCTET_GRANULARITY_DEFAULT, except at kRanges and kObserver
   int32_t axis;         // as given: may be negative
   bool divide;          // quantize with x / s
+  bool least_error;     // kWeights: OCTET_RANGE_MSE
   int64_t group;        // kWeights: elements of K that share a scale, 0: all
   Chooser chooser;
 };

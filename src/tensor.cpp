@@ -203,6 +203,29 @@ octet_status check_overlap(octet_error* err, const char* out_name, const View& o
                                : "they must be apart");
 }
 
+octet_status check_distinct(octet_error* err, const char* name, const View& v) {
+  bool done[6] = {};
+  int64_t cover = 1;
+  for (int step = 0; step < v.rank && v.count; ++step) {
+    int least = -1;
+    for (int i = 0; i < v.rank; ++i)
+      if (!done[i] && v.dims[i] > 1 &&
+          (least < 0 || __builtin_llabs(v.strides[i]) < __builtin_llabs(v.strides[least])))
+        least = i;
+    if (least < 0) break;
+    done[least] = true;
+    const int64_t stride = __builtin_llabs(v.strides[least]);
+    if (stride < cover)
+      return fail(err, OCTET_ERR_ARGUMENT,
+                  "%s.strides[%d] is %lld, so that elements overlap; %s is written in place and "
+                  "needs at least %lld.",
+                  name, least, static_cast<long long>(v.strides[least]), name,
+                  static_cast<long long>(cover));
+    cover = stride * v.dims[least];
+  }
+  return OCTET_OK;
+}
+
 View array_view(const void* data, int64_t count) {
   View v = {};
   v.data = static_cast<char*>(const_cast<void*>(data));

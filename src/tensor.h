@@ -53,6 +53,9 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
 octet_status check_overlap(octet_error* err, const char* out_name, const View& out,
                            const char* in_name, const View& in, bool in_place_allowed);
 
+// A tensor that is written in place may have any strides, but no two elements in one place.
+octet_status check_distinct(octet_error* err, const char* name, const View& v);
+
 // An array of `count` 4-byte values, for check_overlap.
 View array_view(const void* data, int64_t count);
 

@@ -108,7 +108,8 @@ enum {
   OCTET_CHOOSE_TORCH_FLOAT /* a float zero point; not in this release */
 };
 
-/* octet_scheme.range: which part of what was observed; only OBSERVED in this release */
+/* octet_scheme.range: which part of what was observed; only OBSERVED in this release, and MSE for
+ * weights */
 enum {
   OCTET_RANGE_OBSERVED = 0,
   OCTET_RANGE_PERCENTILE,
@@ -290,14 +291,14 @@ typedef struct octet_geometry {
 enum { OCTET_TRANSPOSED = 1 };
 
 typedef struct octet_weights_desc {
-  uint32_t struct_size, flags; /* OCTET_SHAPE_ONLY, OCTET_LEAN */
-  const octet_tensor* source;  /* [N,K], any strides: F32 (quantized here), or S8, U8, S4 or U4
-                                  with q (scales, zero points). Convolution: [O,(D,H,)W,I/groups],
-                                  or with groups above 1 also [groups,O/groups,(D,H,)W,I/groups],
-                                  whatever its strides (OIHW and IOHW are views); no 4 bits, no
-                                  groups of K; channels are axis 0, O scales */
-  const octet_scheme*
-      scheme; /* F32 source only; NULL: s8, per channel (axis 0), symmetric, -127..127 */
+  uint32_t struct_size, flags;    /* OCTET_SHAPE_ONLY, OCTET_LEAN */
+  const octet_tensor* source;     /* [N,K], any strides: F32 (quantized here), or S8, U8, S4 or U4
+                                     with q (scales, zero points). Convolution: [O,(D,H,)W,I/groups],
+                                     or with groups above 1 also [groups,O/groups,(D,H,)W,I/groups],
+                                     whatever its strides (OIHW and IOHW are views); no 4 bits, no
+                                     groups of K; channels are axis 0, O scales */
+  const octet_scheme* scheme;     /* F32 source only; NULL: s8, per channel (axis 0), symmetric,
+                                     -127..127. range MSE:     the scale of least squared error */
   const octet_tensor* bias;       /* [N] F32, or S32 in units of in.scale * scale[n]; NULL: none */
   const octet_geometry* geometry; /* NULL: a matrix. Of a convolution's, rank, groups and flags
                                      count and, if transposed, stride and dilation, which must be
@@ -464,6 +465,48 @@ enum {
   OCTET_NORM_GROUP,
   OCTET_NORM_BATCH
 };
+
+/* How octet_round_weights rounds. */
+typedef struct octet_round_desc {
+  uint32_t struct_size, flags; /* flags: 0 */
+  int32_t kind;                /* OCTET_ROUND_GPTQ, _ADAROUND, _NEAREST */
+  int32_t iterations;          /* ADAROUND: steps of learning; 0: 1,000. The others: 0 */
+  const octet_scheme* scheme;  /* as in octet_weights_desc */
+  float damp; /* GPTQ: added to the diagonal, as a share of its mean; 0: 0.01. The others: 0 */
+  float lr;   /* ADAROUND: Adam's learning rate; 0: 0.01. The others: 0 */
+} octet_round_desc;
+enum {
+  OCTET_ROUND_GPTQ = 0, /* column by column, each error spread over the columns to come */
+  OCTET_ROUND_ADAROUND, /* up or down, learned against the error of the layer's output */
+  OCTET_ROUND_NEAREST   /* each weight by itself */
+};
+
+/* Which factors octet_equalize finds. */
+typedef struct octet_equalize_desc {
+  uint32_t struct_size, flags; /* flags: 0 */
+  int32_t kind;                /* OCTET_EQUALIZE_CROSS_LAYER, _SMOOTH, _INPUT_WEIGHT */
+  float alpha; /* SMOOTH: 1 gives the weights all of the range of x; 0: 0.5. The others: 0 */
+  const float *x_min, *x_max; /* SMOOTH, INPUT_WEIGHT: the range of each channel of x, finite;
+                                 CROSS_LAYER: NULL */
+} octet_equalize_desc;
+enum { OCTET_EQUALIZE_CROSS_LAYER = 0, OCTET_EQUALIZE_SMOOTH, OCTET_EQUALIZE_INPUT_WEIGHT };
+
+/* How two tensors differ. The caller zeroes it and sets struct_size; octet_compare adds to the sums
+ * and derives the last five. */
+typedef struct octet_difference {
+  uint32_t struct_size, flags; /* flags: 0 */
+  uint64_t count;              /* pairs, all of them */
+  uint64_t nan_count;          /* of them with a NaN or an infinity, left out of all else */
+  uint64_t clip_count;         /* of want, outside what the integers of got can say */
+  double xx, yy, xy, dd;       /* sums of want^2, got^2, want * got, (got - want)^2 */
+  double max_abs;              /* the largest |got - want| */
+  double qlo, qhi;             /* the integers of got that occurred */
+  double sqnr_db;              /* 10 log10(xx / dd): +inf where dd is 0, else -inf where xx is */
+  double nl2;                  /* sqrt(dd / xx): 0 where dd is 0, else +inf where xx is */
+  double cosine;               /* xy / sqrt(xx * yy): 1 where both are 0, 0 where one is */
+  double clipped;              /* clip_count / pairs; 0 where got is F32 */
+  double range_used;           /* (qhi - qlo + 1) / (qmax - qmin + 1); 0 where got is F32 */
+} octet_difference;
 
 /* ---- the library ---- */
 
@@ -699,6 +742,91 @@ OCTET_API octet_status octet_fake_quant_backward(const octet_context* c, const o
  * shapes that do not fit, a negative variance, overlaps. */
 OCTET_API octet_status octet_fold_batchnorm(const octet_norm_desc* bn, const octet_tensor* weight,
                                             const octet_tensor* bias, octet_error* err);
+
+/* ---- weight methods: docs/numerics.md has the formulas. Bits do not depend on threads ---- */
+
+/* h[i * K + j] += the sum of x[r, i] * x[r, j] over the rows r of x, F32 [..., K], and *rows +=
+ * their number: what octet_round_weights has to know of a layer's input. h: K * K doubles, zeroed
+ * by the caller at first, needs exclusive access; K at most 65,536. Batches add in order. Needs no
+ * workspace. NOT_FINITE: a NaN or an infinity in x; nothing is written. */
+OCTET_API octet_status octet_gram(const octet_context* c, const octet_tensor* x, double* h,
+                                  uint64_t* rows, const octet_exec* e, octet_error* err);
+
+/* w (F32 [N,K], any strides) becomes the integers q with `count` scales and zero points: 1, N or,
+ * with groups, N * K / group as [N][K/group]. q: [N,K] of the scheme's type, or one byte an element
+ * (S8 or U8). h, rows: from octet_gram over inputs of this layer (NULL for OCTET_ROUND_NEAREST).
+ * zero_point may be NULL where the scheme has none. q and scale then are a source for
+ * octet_weights_create. TOO_SMALL: the workspace, which this call always needs; err->need has its
+ * size. EMPTY: *rows is 0. NOT_FINITE: a weight, or h, also one that stays singular however it is
+ * damped. ARGUMENT: shapes, overlaps, a scale outside the domain. */
+OCTET_API octet_status octet_round_weights(const octet_context* c, const octet_round_desc* d,
+                                           const octet_tensor* w, const double* h,
+                                           const uint64_t* rows, const octet_tensor* q,
+                                           float* scale, int32_t* zero_point, size_t count,
+                                           const octet_exec* e, octet_error* err);
+
+/* Finds count factors t, one for each channel, and changes weights by them in place, so that layers
+ * compute what they did and quantize better. w2 (F32, rank 2 to 6, any strides) reads the channels
+ * along its last dim, [N,K] or OHWI. w1 (its channels along axis 0) and b1 make them; NULL: the
+ * caller scales x.
+ *   CROSS_LAYER: w1 / t, b1 / t, w2 * t equalize the ranges of w1 and w2, which must have nothing
+ *     but ReLU or the identity between them. w1 required.
+ *   SMOOTH: x / t, w2 * t with t = |x|^alpha / |w2|^(1 - alpha) of the largest absolute values.
+ *   INPUT_WEIGHT: x * t, w2 / t with t = sqrt(range of w2 / range of x).
+ * TOO_SMALL: the workspace, which CROSS_LAYER needs. NOT_FINITE: a weight or range that is not
+ * finite, or would not be; nothing is written. */
+OCTET_API octet_status octet_equalize(const octet_context* c, const octet_equalize_desc* d,
+                                      const octet_tensor* w1, const octet_tensor* b1,
+                                      const octet_tensor* w2, float* t, size_t count,
+                                      const octet_exec* e, octet_error* err);
+
+/* sum[n] += got - want over all but the last dim, *rows += the number of terms in each. want: F32
+ * [..., N], what a layer answers in float; got: what it answers quantized, F32, or U8 or S8 with q.
+ * Then bias[n] - sum[n] / rows corrects what quantization shifts. sum: N doubles, zeroed by the
+ * caller at first. Needs no workspace. NOT_FINITE: a NaN or an infinity; nothing is written. */
+OCTET_API octet_status octet_bias_error(const octet_context* c, const octet_tensor* want,
+                                        const octet_tensor* got, double* sum, uint64_t* rows,
+                                        const octet_exec* e, octet_error* err);
+
+/* ---- numeric suite ---- */
+
+/* Adds the differences of got from want to d. want: F32; got: F32, or U8 or S8 with q, of the same
+ * dims. Needs no workspace. */
+OCTET_API octet_status octet_compare(const octet_context* c, const octet_tensor* want,
+                                     const octet_tensor* got, octet_difference* d,
+                                     const octet_exec* e, octet_error* err);
+
+/* ---- settings as text ----
+ * One line of key=value, fields in order, defaults left out, enum values and flags by name
+ * ("flags=symmetric|narrow type=s8 granularity=per_channel"), floats in 9 digits, no locale.
+ * Reading takes any order and any white space; what it read from what was written is equal. */
+
+/* cap, need: as in octet_context_describe. UNSUPPORTED: pointers of an octet_observer_desc.
+ * ARGUMENT: a value that has no name. */
+OCTET_API octet_status octet_scheme_write(const octet_scheme* s, char* text, size_t cap,
+                                          size_t* need, octet_error* err);
+OCTET_API octet_status octet_observer_desc_write(const octet_observer_desc* d, char* text,
+                                                 size_t cap, size_t* need, octet_error* err);
+
+/* Reads n characters (a terminating 0 is not needed). The caller sets struct_size; every other
+ * field is written. ARGUMENT: an unknown or repeated key or a value out of bounds; the sentence has
+ * its offset and what is allowed. Whether the values fit together is seen where they are used. */
+OCTET_API octet_status octet_scheme_read(const char* text, size_t n, octet_scheme* s,
+                                         octet_error* err);
+OCTET_API octet_status octet_observer_desc_read(const char* text, size_t n, octet_observer_desc* d,
+                                                octet_error* err);
+
+/* The settings that a name stands for: of activations and of weights, each with the observer that
+ * feeds its chooser. The caller sets struct_size of each part and passes NULL for those that it
+ * does not want or that the recipe does not have (dynamic activations have no observer). Observers
+ * per channel have channels 0, which the caller sets. Names: octet, octet_dynamic, octet_qat;
+ * PyTorch's get_default_qconfig as fbgemm, x86, qnnpack, onednn, and get_default_qat_qconfig as
+ * qat_fbgemm
+ * ...; its default_..._qconfig and default_..._observer as they are; NVIDIA's QUANT_DESC_... in
+ * lower case (docs/numerics.md, "Recipes", lists all). */
+OCTET_API octet_status octet_recipe(const char* name, octet_scheme* act,
+                                    octet_observer_desc* act_observer, octet_scheme* weight,
+                                    octet_observer_desc* weight_observer, octet_error* err);
 
 /* ---- helpers for C ---- */
 

@@ -119,6 +119,8 @@ class Fuzz {
   void choose();
   void fold();
   void pool();
+  void methods();
+  void texts();
 
   Random random_{20};
   std::vector<unsigned char> arena_, before_;
@@ -742,11 +744,130 @@ void Fuzz::fold() {
         [&](octet_error* err) { return octet_fold_batchnorm(&d, &weight, &bias, err); });
 }
 
+// Weight methods and the numeric suite: mostly shapes that fit, on whatever bits lie there or on
+// finite ones.
+void Fuzz::methods() {
+  const int64_t n = small() + 1, k = (small() + 1) * 4, rows = small();
+  workspace_in_arena_ = false;
+  if (!one_in(4))
+    for (size_t i = 0; i < kArena / 4; ++i) {
+      const float value = random_.real(2);
+      std::memcpy(arena_.data() + 4 * i, &value, 4);
+    }
+  const octet_tensor x = tensor(OCTET_F32, {rows, k}), w = tensor(OCTET_F32, {n, k});
+  const int64_t columns = x.rank > 0 && x.rank <= 6 ? x.dims[x.rank - 1] : 0;
+  std::vector<double> h(static_cast<size_t>(columns > 0 && columns < 100 ? columns * columns : 1));
+  uint64_t seen = 0;
+  if (columns <= 0 || columns >= 100 || x.data == nullptr) return;
+  const octet_exec* e = exec();
+  check("gram", [&](octet_error* err) {
+    return octet_gram(context(), &x, one_in(60) ? nullptr : h.data(), &seen, e, err);
+  });
+  octet_round_desc d = grown<octet_round_desc>();
+  d.kind = mostly(static_cast<int32_t>(random_.below(3)));
+  d.iterations = d.kind == OCTET_ROUND_ADAROUND ? 1 + static_cast<int32_t>(random_.below(4)) : 0;
+  d.scheme = scheme();
+  if (d.scheme && one_in(3)) {
+    scheme_.granularity = OCTET_PER_GROUP;
+    scheme_.group = 4;
+  }
+  if (d.scheme && one_in(3)) scheme_.range = OCTET_RANGE_MSE;
+  if (one_in(20)) d.damp = wild_float();
+  if (one_in(20)) d.lr = wild_float();
+  const bool data = d.kind != OCTET_ROUND_NEAREST;
+  const bool fits = w.rank == 2 && w.dims[1] == columns;
+  const octet_tensor q =
+      tensor(d.scheme ? d.scheme->type : octet_type{OCTET_S8}, {w.dims[0], w.dims[1]});
+  std::vector<float> scale(4096);
+  std::vector<int32_t> zero(4096);
+  const bool groups = d.scheme && d.scheme->granularity == OCTET_PER_GROUP;
+  const bool one = d.scheme && d.scheme->granularity == OCTET_PER_TENSOR;
+  const size_t count = one ? 1 : static_cast<size_t>(groups ? n * k / 4 : n);
+  if (fits || !data)
+    check("round_weights", [&](octet_error* err) {
+      return octet_round_weights(context(), &d, &w, data ? h.data() : nullptr,
+                                 data ? &seen : nullptr, &q, scale.data(),
+                                 one_in(9) ? nullptr : zero.data(), count, e, err);
+    });
+
+  octet_equalize_desc equalize = grown<octet_equalize_desc>();
+  equalize.kind = mostly(static_cast<int32_t>(random_.below(3)));
+  std::vector<float> low(64), high(64), t(64);
+  for (size_t i = 0; i < low.size(); ++i) {
+    low[i] = one_in(100) ? wild_float() : -1;
+    high[i] = one_in(100) ? wild_float() : random_.real(1) + 1;
+  }
+  if (equalize.kind != OCTET_EQUALIZE_CROSS_LAYER && !one_in(50)) {
+    equalize.x_min = low.data();
+    equalize.x_max = high.data();
+  }
+  if (one_in(20)) equalize.alpha = wild_float();
+  const octet_tensor w1 = tensor(OCTET_F32, {k, n}), b1 = tensor(OCTET_F32, {k});
+  const bool maker = equalize.kind == OCTET_EQUALIZE_CROSS_LAYER ? !one_in(40) : one_in(2);
+  check("equalize", [&](octet_error* err) {
+    return octet_equalize(context(), &equalize, maker ? &w1 : nullptr,
+                          maker && one_in(2) ? &b1 : nullptr, &w, t.data(), static_cast<size_t>(k),
+                          e, err);
+  });
+
+  const octet_tensor want = tensor(OCTET_F32, {rows, n});
+  octet_tensor got = tensor(one_in(2) ? OCTET_F32 : q8(), {rows, n});
+  if (got.type != OCTET_F32 || one_in(50)) got.q = qparams(got);
+  octet_difference difference = grown<octet_difference>();
+  check("compare", [&](octet_error* err) {
+    return octet_compare(context(), &want, &got, one_in(60) ? nullptr : &difference, e, err);
+  });
+  std::vector<double> sum(want.rank > 0 && want.rank <= 6 && want.dims[want.rank - 1] > 0 &&
+                                  want.dims[want.rank - 1] < 5000
+                              ? static_cast<size_t>(want.dims[want.rank - 1])
+                              : 1);
+  if (want.rank <= 0 || want.rank > 6 || want.dims[want.rank - 1] >= 5000) return;
+  check("bias_error", [&](octet_error* err) {
+    return octet_bias_error(context(), &want, &got, sum.data(), &seen, e, err);
+  });
+}
+
+// Text of settings: pieces of the grammar, right or not, and what comes of them.
+void Fuzz::texts() {
+  static const char* const pieces[] = {
+      "type=",   "s8",         "u8 ",       "flags=", "symmetric",
+      "|",       "narrow ",    "qmin=",     "-8",     " qmax=",
+      "7 ",      "eps=",       "1e-3 ",     "0.5",    "kind=",
+      "moving ", "=",          "\n",        "axis=1", "group=",
+      "64 ",     "momentum=1", "range=l2 ", "nan",    "type=s8 qmin=-8 qmax=7"};
+  workspace_in_arena_ = false;
+  std::string text;
+  for (uint64_t n = random_.below(6); n > 0; --n) text += pieces[random_.below(std::size(pieces))];
+  if (!text.empty() && one_in(5)) text[random_.below(text.size())] = static_cast<char>(wild());
+  octet_scheme s = grown<octet_scheme>();
+  octet_observer_desc d = grown<octet_observer_desc>();
+  char to[128];
+  size_t need = 0;
+  if (check("scheme_read", [&](octet_error* err) {
+        return octet_scheme_read(one_in(80) ? nullptr : text.data(), text.size(), &s, err);
+      }) == OCTET_OK)
+    check("scheme_write", [&](octet_error* err) {
+      return octet_scheme_write(&s, one_in(9) ? nullptr : to, random_.below(128), &need, err);
+    });
+  if (check("observer_desc_read", [&](octet_error* err) {
+        return octet_observer_desc_read(text.data(), text.size(), &d, err);
+      }) == OCTET_OK)
+    check("observer_desc_write", [&](octet_error* err) {
+      return octet_observer_desc_write(&d, to, random_.below(128), &need, err);
+    });
+  static const char* const names[] = {"fbgemm", "octet_dynamic", "default_observer", "", "type"};
+  check("recipe", [&](octet_error* err) {
+    return octet_recipe(one_in(50) ? nullptr : names[random_.below(5)], one_in(2) ? &s : nullptr,
+                        one_in(3) ? &d : nullptr, one_in(3) ? &s : nullptr, nullptr, err);
+  });
+}
+
 void Fuzz::step() {
-  void (Fuzz::* const all[])() = {&Fuzz::weights,  &Fuzz::open, &Fuzz::verbs,       &Fuzz::verbs,
-                                  &Fuzz::verbs,    &Fuzz::gemm, &Fuzz::gemm,        &Fuzz::elements,
-                                  &Fuzz::elements, &Fuzz::fake, &Fuzz::observers,   &Fuzz::choose,
-                                  &Fuzz::fold,     &Fuzz::pool, &Fuzz::conv_weights};
+  void (Fuzz::* const all[])() = {
+      &Fuzz::weights,   &Fuzz::open,   &Fuzz::verbs,    &Fuzz::verbs,    &Fuzz::verbs,
+      &Fuzz::gemm,      &Fuzz::gemm,   &Fuzz::elements, &Fuzz::elements, &Fuzz::fake,
+      &Fuzz::observers, &Fuzz::choose, &Fuzz::fold,     &Fuzz::pool,     &Fuzz::conv_weights,
+      &Fuzz::methods,   &Fuzz::texts};
   qs_ = 0;
   (this->*all[random_.below(std::size(all))])();
 }
@@ -764,5 +885,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 34 ? 0 : 1;
+  return fuzz.accepted().size() == 44 ? 0 : 1;
 }

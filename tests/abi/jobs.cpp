@@ -517,6 +517,149 @@ Job fold_job() {
   return job;
 }
 
+// What the weight methods read and write: weights of a layer and inputs of it.
+struct Methods {
+  static constexpr int64_t kN = 19, kK = 32, kInputs = 70;
+  std::vector<float> w, x;
+  std::vector<double> h;
+  uint64_t rows = 0;
+  octet_scheme scheme = sized<octet_scheme>();
+  octet_round_desc desc = sized<octet_round_desc>();
+};
+
+Job round_job(const octet_context* c, const char* name, int32_t kind, int64_t group) {
+  auto p = std::make_shared<Methods>();
+  Random random(8);
+  p->w = random.reals(Methods::kN * Methods::kK, 1);
+  p->x = random.reals(Methods::kInputs * Methods::kK, 1);
+  p->h.resize(Methods::kK * Methods::kK);
+  const octet_tensor x = octet_mat(OCTET_F32, p->x.data(), Methods::kInputs, Methods::kK);
+  EXPECT_ACCEPTED(octet_gram(c, &x, p->h.data(), &p->rows, nullptr, err));
+  p->scheme.type = OCTET_S8;
+  p->scheme.qmin = -8;
+  p->scheme.qmax = 7;
+  p->scheme.range = OCTET_RANGE_MSE;
+  p->scheme.granularity = group ? OCTET_PER_GROUP : OCTET_PER_CHANNEL;
+  p->scheme.group = group;
+  p->desc.kind = kind;
+  p->desc.iterations = kind == OCTET_ROUND_ADAROUND ? 5 : 0;
+  p->desc.scheme = &p->scheme;
+  const int64_t scales = Methods::kN * (group ? Methods::kK / group : 1);
+  const size_t integers = Methods::kN * Methods::kK;
+  Job job;
+  job.name = name;
+  job.out = std::make_shared<Guarded>(static_cast<size_t>(scales) * 8 + integers);
+  job.run = [p, c, scales, out = job.out.get()](const octet_exec* e, octet_error* err) {
+    const bool data = p->desc.kind != OCTET_ROUND_NEAREST;
+    float* scale = out->as<float>();
+    int32_t* zero = reinterpret_cast<int32_t*>(scale + scales);
+    const octet_tensor w = octet_mat(OCTET_F32, p->w.data(), Methods::kN, Methods::kK),
+                       q = octet_mat(OCTET_S8, zero + scales, Methods::kN, Methods::kK);
+    return octet_round_weights(c, &p->desc, &w, data ? p->h.data() : nullptr,
+                               data ? &p->rows : nullptr, &q, scale, zero,
+                               static_cast<size_t>(scales), e, err);
+  };
+  job.workspace = [run = job.run](int32_t threads) {
+    octet_exec e = sized<octet_exec>();
+    e.max_threads = threads;
+    octet_error error{};
+    run(&e, &error);
+    return static_cast<size_t>(error.need);
+  };
+  job.large = true;
+  return job;
+}
+
+Job gram_job(const octet_context* c) {
+  constexpr int64_t kGramRows = 41, kK = 77;
+  auto x = std::make_shared<std::vector<float>>(Random(9).reals(kGramRows * kK, 1));
+  Job job;
+  job.name = "gram";
+  job.out = std::make_shared<Guarded>((kK * kK + 1) * sizeof(double));
+  job.run = [c, x, h = job.out->as<double>()](const octet_exec* e, octet_error* err) {
+    std::fill_n(h, kK * kK + 1, 0.0);
+    const octet_tensor in = octet_mat(OCTET_F32, x->data(), kGramRows, kK);
+    return octet_gram(c, &in, h, reinterpret_cast<uint64_t*>(h + kK * kK), e, err);
+  };
+  job.large = true;
+  return job;
+}
+
+Job equalize_job(const octet_context* c, bool cross_layer) {
+  constexpr int64_t kIn = 11, kChannels = 45, kOut = 9;
+  struct Equalize {
+    std::vector<float> w, low, high;
+    octet_equalize_desc desc = sized<octet_equalize_desc>();
+  };
+  auto p = std::make_shared<Equalize>();
+  p->w = Random(10).reals(kChannels * (kIn + 1 + kOut), 1);
+  p->low.assign(kChannels, -0.7f);
+  p->high.assign(kChannels, 1e-40f);
+  p->desc.kind = cross_layer ? OCTET_EQUALIZE_CROSS_LAYER : OCTET_EQUALIZE_SMOOTH;
+  if (!cross_layer) {
+    p->desc.alpha = 0.7f;
+    p->desc.x_min = p->low.data();
+    p->desc.x_max = p->high.data();
+  }
+  Job job;
+  job.name = cross_layer ? "equalize, cross-layer" : "equalize, smooth";
+  job.out = std::make_shared<Guarded>((p->w.size() + kChannels) * sizeof(float));
+  job.run = [c, p, w = job.out->as<float>()](const octet_exec* e, octet_error* err) {
+    std::copy(p->w.begin(), p->w.end(), w);  // it works in place
+    float *const b = w + kChannels * kIn, *const w2 = b + kChannels,
+                 *const t = w2 + kChannels * kOut;
+    const octet_tensor maker = octet_mat(OCTET_F32, w, kChannels, kIn),
+                       bias = octet_vec(OCTET_F32, b, kChannels),
+                       reader = octet_mat(OCTET_F32, w2, kOut, kChannels);
+    return octet_equalize(c, &p->desc, &maker, &bias, &reader, t, kChannels, e, err);
+  };
+  if (cross_layer)
+    job.workspace = [run = job.run](int32_t threads) {
+      octet_exec e = sized<octet_exec>();
+      e.max_threads = threads;
+      octet_error error{};
+      run(&e, &error);
+      return static_cast<size_t>(error.need);
+    };
+  job.large = true;
+  return job;
+}
+
+Job compare_job(const octet_context* c, bool bias) {
+  constexpr int64_t kPairs = 700, kN = 300;
+  struct Pair {
+    std::vector<float> want;
+    std::vector<uint8_t> got;
+    float scale = 0.01f;
+    int32_t zero = 128;
+    octet_qparams q{};
+  };
+  auto p = std::make_shared<Pair>();
+  p->want = Random(11).reals(kPairs * kN, 1);
+  for (size_t i = 0; i < p->want.size(); ++i) p->got.push_back(static_cast<uint8_t>(i * 31));
+  p->q.count = 1;
+  p->q.scale = &p->scale;
+  p->q.zero_point = &p->zero;
+  Job job;
+  job.name = bias ? "bias_error" : "compare";
+  job.out = std::make_shared<Guarded>(bias ? (kN + 1) * sizeof(double) : sizeof(octet_difference));
+  job.run = [c, p, bias, out = job.out.get()](const octet_exec* e, octet_error* err) {
+    std::fill_n(out->data(), out->size(), static_cast<unsigned char>(0));
+    const octet_tensor want = octet_mat(OCTET_F32, p->want.data(), kPairs, kN);
+    octet_tensor got = octet_mat(OCTET_U8, p->got.data(), kPairs, kN);
+    got.q = &p->q;
+    if (bias) {
+      double* sum = out->as<double>();
+      return octet_bias_error(c, &want, &got, sum, reinterpret_cast<uint64_t*>(sum + kN), e, err);
+    }
+    auto* d = out->as<octet_difference>();
+    d->struct_size = sizeof *d;
+    return octet_compare(c, &want, &got, d, e, err);
+  };
+  job.large = true;
+  return job;
+}
+
 Job pack_job(const octet_context* c, bool affine) {
   constexpr int64_t kN = 83, kK = 131;
   struct Pack {
@@ -585,6 +728,15 @@ std::vector<Job> other_jobs(const octet_context* c) {
   jobs.push_back(pool_job(c, OCTET_POOL_AVERAGE));
   jobs.push_back(pack_job(c, false));
   jobs.push_back(pack_job(c, true));
+  jobs.push_back(round_job(c, "round_weights, GPTQ", OCTET_ROUND_GPTQ, 0));
+  jobs.push_back(round_job(c, "round_weights, GPTQ in groups", OCTET_ROUND_GPTQ, 8));
+  jobs.push_back(round_job(c, "round_weights, AdaRound", OCTET_ROUND_ADAROUND, 0));
+  jobs.push_back(round_job(c, "round_weights, nearest", OCTET_ROUND_NEAREST, 16));
+  jobs.push_back(gram_job(c));
+  jobs.push_back(equalize_job(c, true));
+  jobs.push_back(equalize_job(c, false));
+  jobs.push_back(compare_job(c, false));
+  jobs.push_back(compare_job(c, true));
   return jobs;
 }
 

@@ -146,6 +146,33 @@ TEST(Sizes, NormDescOfEveryAge) {
                                });
 }
 
+TEST_F(WorldTest, DescsOfWeightMethodsOfEveryAge) {
+  std::vector<float> reals(16, 0.5f), t(4);
+  int8_t to[16];
+  std::vector<unsigned char> workspace(4096);
+  octet_exec e = sized<octet_exec>();
+  e.workspace = workspace.data();
+  e.workspace_bytes = workspace.size();
+  const octet_tensor weights = octet_mat(OCTET_F32, reals.data(), 4, 4),
+                     q = octet_mat(OCTET_S8, to, 4, 4);
+  octet_round_desc round = sized<octet_round_desc>();
+  round.kind = OCTET_ROUND_NEAREST;
+  check_sizes<octet_round_desc>(
+      "octet_round_desc", round, [&](const octet_round_desc* d, octet_error* err) {
+        return octet_round_weights(w.context.get(), d, &weights, nullptr, nullptr, &q, t.data(),
+                                   nullptr, 4, &e, err);
+      });
+  octet_equalize_desc equalize = sized<octet_equalize_desc>();
+  equalize.kind = OCTET_EQUALIZE_INPUT_WEIGHT;
+  equalize.x_min = equalize.x_max = t.data();
+  std::vector<float> factors(4);
+  check_sizes<octet_equalize_desc>(
+      "octet_equalize_desc", equalize, [&](const octet_equalize_desc* d, octet_error* err) {
+        return octet_equalize(w.context.get(), d, nullptr, nullptr, &weights, factors.data(), 4,
+                              nullptr, err);
+      });
+}
+
 // Filled structs: nothing behind what this library knows is written.
 template <class T>
 void check_filled(const char* name, const std::function<octet_status(T*, octet_error*)>& call) {
@@ -175,6 +202,14 @@ TEST_F(WorldTest, PlanOfEveryAge) {
 TEST_F(WorldTest, ObservedOfEveryAge) {
   check_filled<octet_observed>("octet_observed", [&](octet_observed* s, octet_error* err) {
     return octet_observer_stats(w.observer.get(), s, err);
+  });
+}
+
+TEST_F(WorldTest, DifferenceOfEveryAge) {
+  const float want[] = {1, 2}, got[] = {1, 3};
+  const octet_tensor a = octet_vec(OCTET_F32, want, 2), b = octet_vec(OCTET_F32, got, 2);
+  check_filled<octet_difference>("octet_difference", [&](octet_difference* d, octet_error* err) {
+    return octet_compare(w.context.get(), &a, &b, d, nullptr, err);
   });
 }
 

@@ -34,15 +34,20 @@ def accuracies(demo: dict) -> dict:
     return {row["variant"]: row["accuracy"] for row in demo["rows"]}
 
 
+def study_golden() -> Path:
+    return options.golden.with_name("study_golden.json")
+
+
 class Demo(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.demo = octet_json("demo", "--json", "-")
+        cls.demo = octet_json("demo", "--study", "--json", "-")
+        cls.study = cls.demo["study"]
         cls.rows = {row["variant"]: row for row in cls.demo["rows"]}
         cls.accuracy = accuracies(cls.demo)
 
     def test_json_has_exactly_the_documented_form(self):
-        self.assertEqual(list(self.demo), ["cpu", "rows"])
+        self.assertEqual(list(self.demo), ["cpu", "rows", "study"])
         self.assertIsInstance(self.demo["cpu"], str)
         self.assertEqual([row["variant"] for row in self.demo["rows"]], VARIANTS)
         for row in self.demo["rows"]:
@@ -75,6 +80,29 @@ class Demo(unittest.TestCase):
     def test_accuracies_are_the_golden_ones(self):
         self.assertEqual(self.accuracy, json.loads(options.golden.read_text()))
 
+    def test_study_is_the_golden_one(self):
+        self.assertEqual(self.study, json.loads(study_golden().read_text()))
+
+    def test_training_wins_back_what_quantization_loses(self):
+        for row in self.study["training"]:
+            with self.subTest(row["bits"]):
+                lost = max(0, self.study["float"] - row["ptq"])
+                self.assertGreaterEqual(row["ste"], self.study["float"] - lost / 2)
+
+    def test_fewer_bits_are_further_from_float(self):
+        self.assertEqual(len(self.study["layers"]), 3)
+        for layer in self.study["layers"]:
+            sqnr = layer["sqnr_db"]
+            self.assertEqual(sqnr, sorted(sqnr, reverse=True))
+            self.assertGreater(sqnr[0], 25)
+
+    def test_data_helps_where_bits_are_few(self):
+        two = self.study["bits"].index(2)
+        best = {row["weights"]: row["accuracy"][two] for row in self.study["methods"]}
+        self.assertGreater(best["per channel, least error"], best["per channel"] + 0.1)
+        for method in ("GPTQ", "AdaRound"):
+            self.assertGreater(best[method], best["per channel, least error"] + 0.05)
+
     def test_float_runs_float_code_and_the_others_do_not(self):
         self.assertEqual(self.rows["float"]["kernel"], "scalar float")
         for variant in VARIANTS[1:]:
@@ -83,7 +111,10 @@ class Demo(unittest.TestCase):
     def test_another_run_and_every_isa_give_the_same_table(self):
         if options.slow:
             self.skipTest("the golden table stands for it where code runs slowly")
-        self.assertEqual(accuracies(octet_json("demo", "--json", "-")), self.accuracy)
+        again = octet_json("demo", "--study", "--isa", "scalar", "--json", "-")
+        self.assertEqual(accuracies(again), self.accuracy)
+        self.assertEqual(again["study"], self.study)
+        self.assertEqual(list(octet_json("demo", "--json", "-")), ["cpu", "rows"])
         for isa in usable_isas():
             with self.subTest(isa):
                 demo = octet_json("demo", "--isa", isa, "--json", "-")
@@ -187,8 +218,9 @@ def main() -> int:
     parser.parse_args(namespace=options)
     options.program = os.path.abspath(options.program)
     if options.update:
-        table = accuracies(octet_json("demo", "--json", "-"))
-        options.golden.write_text(json.dumps(table, indent=2) + "\n")
+        demo = octet_json("demo", "--study", "--json", "-")
+        options.golden.write_text(json.dumps(accuracies(demo), indent=2) + "\n")
+        study_golden().write_text(json.dumps(demo["study"], indent=2) + "\n")
         return 0
     return run(__name__)
 

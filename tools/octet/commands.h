@@ -16,6 +16,7 @@ struct DemoOptions {
   std::string isa;   // cap; empty: none
   std::string json;  // file, "-" for stdout, empty: a table
   uint64_t seed = 1;
+  bool study = false;
 };
 void run_demo(const DemoOptions& options);
 

@@ -2,6 +2,7 @@
 //
 // `octet demo`: the main job on real data. A float network is trained on handwritten digits, runs
 // in each int8 form, and one table says what that costs in accuracy and gains in size and time.
+// With --study, more tables: methods of calibration, rounding and training at 8, 4 and 2 bits.
 // Accuracies are the same on every machine; times are this machine's.
 #include <chrono>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "machine.h"
 #include "mlp.h"
 #include "output.h"
+#include "study.h"
 #include "variants.h"
 
 namespace octet_cli {
@@ -67,8 +69,8 @@ void print_table(const std::vector<Variant>& variants, const std::vector<Result>
   std::printf("\nCPU: %s, ISA cap %s\n", machine.cpu.c_str(), machine.max_isa.c_str());
 }
 
-std::string to_json(const std::vector<Variant>& variants, const std::vector<Result>& results,
-                    const Machine& machine) {
+nlohmann::ordered_json to_json(const std::vector<Variant>& variants,
+                               const std::vector<Result>& results, const Machine& machine) {
   nlohmann::ordered_json json;
   json["cpu"] = machine.cpu;
   json["rows"] = nlohmann::ordered_json::array();
@@ -81,7 +83,7 @@ std::string to_json(const std::vector<Variant>& variants, const std::vector<Resu
     row["kernel"] = variants[v].kernel;
     json["rows"].push_back(row);
   }
-  return json.dump();
+  return json;
 }
 
 }  // namespace
@@ -90,11 +92,18 @@ void run_demo(const DemoOptions& options) {
   const Context context = make_context(options.isa);
   const Machine machine = read_machine(context.get());
   const Digits digits = split_digits(load_images());
+  const Mlp mlp = train_float(digits.train, options.seed);
   const auto variants =
-      make_variants(context.get(), digits.train, digits.held_out.count(), options.seed);
+      make_variants(context.get(), mlp, digits.train, digits.held_out.count(), options.seed);
   const auto results = measure(variants, digits.held_out);
   if (options.json != "-") print_table(variants, results, machine, digits);
-  if (!options.json.empty()) write_text(options.json, to_json(variants, results, machine));
+  nlohmann::ordered_json json = to_json(variants, results, machine);
+  if (options.study) {
+    const Study study = make_study(context.get(), mlp, digits, options.seed);
+    if (options.json != "-") print_study(study);
+    json["study"] = study_json(study);
+  }
+  if (!options.json.empty()) write_text(options.json, json.dump());
 }
 
 }  // namespace octet_cli

@@ -30,8 +30,9 @@ Weights pack(const octet_context* context, const Layer& layer, const octet_tenso
 
 }  // namespace
 
-Int8Net::Int8Net(const octet_context* context, LayerWeights weights, const Activations& in)
-    : context_(context), weights_(std::move(weights)), in_(in) {
+Int8Net::Int8Net(const octet_context* context, LayerWeights weights, const Activations& in,
+                 const Bits& bits)
+    : context_(context), weights_(std::move(weights)), in_(in), bits_(bits) {
   for (size_t i = 0; i < kLayers; ++i) {
     const bool last = i + 1 == kLayers;
     auto desc = sized<octet_linear_desc>();
@@ -39,6 +40,10 @@ Int8Net::Int8Net(const octet_context* context, LayerWeights weights, const Activ
     desc.in = in_[i];
     desc.out = last ? octet_qtype{OCTET_F32, 0, 0} : in_[i + 1];
     desc.act = last ? OCTET_ACT_NONE : OCTET_RELU;
+    if (!last && bits[i + 1] < 8) {  // the largest integer of fewer bits is a bound of its own
+      desc.act = OCTET_CLAMP;
+      desc.hi = desc.out.scale * static_cast<float>((1 << bits[i + 1]) - 1 - desc.out.zero_point);
+    }
     ops_[i] = make_linear(context, desc);
   }
 }
@@ -46,12 +51,12 @@ Int8Net::Int8Net(const octet_context* context, LayerWeights weights, const Activ
 Int8Net Int8Net::make_dynamic(const octet_context* context, LayerWeights weights) {
   Activations in;
   in.fill({OCTET_F32, 0, 0});
-  return Int8Net(context, std::move(weights), in);
+  return Int8Net(context, std::move(weights), in, kEightBits);
 }
 
 Int8Net Int8Net::make_static(const octet_context* context, LayerWeights weights,
-                             const Activations& activations) {
-  return Int8Net(context, std::move(weights), activations);
+                             const Activations& activations, const Bits& bits) {
+  return Int8Net(context, std::move(weights), activations, bits);
 }
 
 void Int8Net::reserve(size_t rows) {
@@ -74,6 +79,7 @@ void Int8Net::run(const float* x, size_t rows, float* logits) {
     params.count = 1;
     params.scale = &in_[0].scale;
     params.zero_point = &in_[0].zero_point;
+    params.qmax = bits_[0] < 8 ? (1 << bits_[0]) - 1 : 0;
     octet_tensor q = octet_mat(in_[0].type, buffer_[0].data(), m, kPixels);
     q.q = &params;
     call(octet_quantize, context_, &in, &q, nullptr);
@@ -88,6 +94,18 @@ void Int8Net::run(const float* x, size_t rows, float* logits) {
     runner_.run(ops_[i].get(), in, out);
     in = out;
   }
+}
+
+octet_tensor Int8Net::input_of(size_t layer, size_t rows, octet_qparams* q) const {
+  octet_tensor t = octet_mat(in_[layer].type, buffer_[layer].data(), static_cast<int64_t>(rows),
+                             static_cast<int64_t>(kWidths[layer]));
+  *q = {};
+  q->count = 1;
+  q->qmax = bits_[layer] < 8 ? (1 << bits_[layer]) - 1 : 0;
+  q->scale = &in_[layer].scale;
+  q->zero_point = &in_[layer].zero_point;
+  t.q = q;
+  return t;
 }
 
 size_t Int8Net::model_bytes() const {
@@ -117,10 +135,30 @@ Weights pack_weights(const octet_context* context, const Layer& layer, int32_t g
 Weights pack_fake_quantized(const octet_context* context, const Layer& layer, int bits) {
   WeightQuantizer quantizer(layer.outputs, bits);
   const std::vector<int8_t> q = quantizer.integers(context, layer);
+  return pack_stored(context, layer, q.data(), quantizer.scale());
+}
+
+Weights pack_stored(const octet_context* context, const Layer& layer, const int8_t* q,
+                    const float* scale) {
   octet_qparams params = {};
   params.count = static_cast<int64_t>(layer.outputs);
-  params.scale = quantizer.scale();
-  octet_tensor source = transposed(OCTET_S8, q.data(), layer);
+  params.scale = scale;
+  octet_tensor source = transposed(OCTET_S8, q, layer);
+  source.q = &params;
+  return pack(context, layer, source, nullptr);
+}
+
+octet_tensor weights_view(const Layer& layer) {
+  return transposed(OCTET_F32, layer.weights.data(), layer);
+}
+
+Weights pack_integers(const octet_context* context, const Layer& layer, const int8_t* q,
+                      const std::vector<float>& scale) {
+  octet_qparams params = {};
+  params.count = static_cast<int64_t>(scale.size());
+  params.scale = scale.data();
+  octet_tensor source = octet_mat(OCTET_S8, q, static_cast<int64_t>(layer.outputs),
+                                  static_cast<int64_t>(layer.inputs));
   source.q = &params;
   return pack(context, layer, source, nullptr);
 }

@@ -30,6 +30,8 @@ void add_demo(CLI::App& app, DemoOptions& options) {
   CLI::App* demo = app.add_subcommand("demo", "Train a network on digits and run it in int8");
   demo->add_option("--isa", options.isa, kIsaHelp);
   demo->add_option("--json", options.json, "Write the table as JSON to a file, - for stdout alone");
+  demo->add_flag("--study", options.study,
+                 "Also compare calibration, weight rounding and training at 8, 4 and 2 bits");
   demo->add_option("--seed", options.seed, "Seed of the network and of the training order")
       ->capture_default_str();
   demo->callback([&options] { run_demo(options); });

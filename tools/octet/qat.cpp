@@ -5,7 +5,8 @@
 
 namespace octet_cli {
 
-Qat::Qat(const octet_context* context, int weight_bits) : context_(context) {
+Qat::Qat(const octet_context* context, int weight_bits, int activation_bits)
+    : context_(context), activation_bits_(activation_bits) {
   for (size_t i = 0; i < kLayers; ++i) {
     const size_t size = kWidths[i] * kWidths[i + 1];
     weights_.emplace_back(kWidths[i + 1], weight_bits);
@@ -32,6 +33,7 @@ void Qat::activations(size_t layer, size_t rows, float* x) {
   auto quantizer = sized<octet_fake_quantizer>();
   quantizer.flags = frozen_ ? OCTET_NO_OBSERVE : 0;
   quantizer.momentum = 0.05f;
+  quantizer.bits = activation_bits_;
   quantizer.count = 1;
   quantizer.run_min = &input.min;
   quantizer.run_max = &input.max;

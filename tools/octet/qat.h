@@ -16,7 +16,7 @@ namespace octet_cli {
 
 class Qat : public FakeQuantization {
  public:
-  Qat(const octet_context* context, int weight_bits);
+  Qat(const octet_context* context, int weight_bits, int activation_bits = 8);
 
   const float* weights(size_t layer, const Layer& l) override;
   void activations(size_t layer, size_t rows, float* x) override;
@@ -36,6 +36,7 @@ class Qat : public FakeQuantization {
   };
 
   const octet_context* context_;
+  const int activation_bits_;
   std::vector<WeightQuantizer> weights_;
   std::array<Input, kLayers> inputs_;
   std::array<std::vector<float>, kLayers> rounded_;

@@ -18,12 +18,6 @@ namespace {
 constexpr size_t kFloatEpochs = 40;
 constexpr size_t kQatEpochs = 25;
 
-void train_with_progress(const char* what, Mlp& mlp, const Images& images, TrainOptions options) {
-  Progress progress(what, options.epochs);
-  options.after_epoch = [&](double loss) { progress.step(format("loss %.4f", loss)); };
-  train(mlp, images, options);
-}
-
 Variant float_variant(const Mlp& mlp) {
   // The variant owns its copy of the network.
   struct Owner {
@@ -58,14 +52,23 @@ LayerWeights fake_quantize_all(const octet_context* context, const Mlp& mlp, int
 
 }  // namespace
 
-std::vector<Variant> make_variants(const octet_context* context, const Images& images, size_t rows,
-                                   uint64_t seed) {
+void train_with_progress(const char* what, Mlp& mlp, const Images& images, TrainOptions options) {
+  Progress progress(what, options.epochs);
+  options.after_epoch = [&](double loss) { progress.step(format("loss %.4f", loss)); };
+  train(mlp, images, options);
+}
+
+Mlp train_float(const Images& images, uint64_t seed) {
   Mlp mlp = make_mlp(seed);
   TrainOptions options;
   options.epochs = kFloatEpochs;
   options.seed = seed;
   train_with_progress("train float", mlp, images, options);
+  return mlp;
+}
 
+std::vector<Variant> make_variants(const octet_context* context, const Mlp& mlp,
+                                   const Images& images, size_t rows, uint64_t seed) {
   std::vector<Variant> variants;
   variants.push_back(float_variant(mlp));
   const auto add = [&](const char* name, Int8Net net) {
@@ -83,6 +86,8 @@ std::vector<Variant> make_variants(const octet_context* context, const Images& i
   for (const int bits : {4, 8}) {
     Mlp tuned = mlp;
     Qat qat(context, bits);
+    TrainOptions options;
+    options.seed = seed;
     options.epochs = kQatEpochs;
     options.rate = 0.02f;
     options.fake_quantization = &qat;

@@ -14,8 +14,8 @@ octet_tensor as_stored(octet_type type, const void* data, const Layer& layer) {
 }  // namespace
 
 WeightQuantizer::WeightQuantizer(size_t outputs, int bits)
-    : limit_(bits == 4 ? 7 : 127),
-      type_(bits == 4 ? OCTET_S4 : OCTET_S8),
+    : bits_(bits),
+      limit_((1 << (bits - 1)) - 1),
       min_(outputs, std::numeric_limits<float>::infinity()),
       max_(outputs, -std::numeric_limits<float>::infinity()),
       scale_(outputs),
@@ -24,11 +24,12 @@ WeightQuantizer::WeightQuantizer(size_t outputs, int bits)
 void WeightQuantizer::fake_quantize(const octet_context* context, const Layer& layer,
                                     float* rounded, uint8_t* mask) {
   auto scheme = sized<octet_scheme>();
-  scheme.type = type_;
+  scheme.type = OCTET_S8;
   scheme.flags = OCTET_SYMMETRIC | OCTET_NARROW;
   scheme.granularity = OCTET_PER_CHANNEL;
   scheme.axis = 1;
   auto quantizer = sized<octet_fake_quantizer>();
+  quantizer.bits = bits_;
   quantizer.momentum = 1;  // the range of these weights, not of earlier ones
   quantizer.count = scale_.size();
   quantizer.scheme = &scheme;

@@ -15,7 +15,7 @@ namespace octet_cli {
 
 class WeightQuantizer {
  public:
-  WeightQuantizer(size_t outputs, int bits);  // bits: 4 or 8
+  WeightQuantizer(size_t outputs, int bits);  // bits: 2 to 8
 
   // rounded = dequantize(quantize(weights)); mask[i] is 1 where the gradient passes.
   void fake_quantize(const octet_context* context, const Layer& layer, float* rounded,
@@ -26,8 +26,7 @@ class WeightQuantizer {
   const float* scale() const { return scale_.data(); }
 
  private:
-  int32_t limit_;
-  octet_type type_;
+  int32_t bits_, limit_;
   std::vector<float> min_, max_, scale_;
   std::vector<int32_t> zero_point_;
 };
