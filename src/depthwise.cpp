@@ -250,12 +250,16 @@ void find_rows(const DepthwiseLayer& l, const DepthwiseCall& call, const uint8_t
   }
 }
 
-void apply_lut(const uint8_t* lut, const Depthwise& d) {
-  for (int32_t r = 0; r < d.outputs; ++r)
-    for (int32_t p = 0; p < d.pixels; ++p) {
-      uint8_t* y = static_cast<uint8_t*>(d.out[r].c) + p * d.ldc;
-      for (int32_t j = 0; j < d.channels; ++j) y[j] = lut[y[j]];
-    }
+void apply_lut(const DepthwiseCall& call, const Depthwise& d) {
+  Lookup rows = {};
+  rows.table = call.lut;
+  rows.rows = static_cast<size_t>(d.pixels);
+  rows.n = static_cast<size_t>(d.channels);
+  rows.ldx = rows.ldy = d.ldc;
+  for (int32_t r = 0; r < d.outputs; ++r) {
+    rows.x = rows.y = d.out[r].c;
+    call.lookup(&rows);
+  }
 }
 
 // Columns from `channel` on.
@@ -326,7 +330,7 @@ void run_strip(const Job& job, int64_t index, char* memory) {
   }
   d.out = out;
   reinterpret_cast<DepthwiseFn*>(l.row->fn)(&d);
-  if (call.lut) apply_lut(call.lut, d);
+  if (call.lut) apply_lut(call, d);
 }
 
 void run_strips(void* arg, size_t task) {

@@ -83,6 +83,7 @@ class Layer {
       std::vector<char> block(bytes);
       fill_depthwise(view_, block.data(), &layer);
       DepthwiseCall call = make_call(row, out);
+      call.lookup = kernel<LookupFn>(c, kLut, kOutQ8, kOutQ8);
       Exec e;
       octet_error err;
       ASSERT_EQ(read_exec(&err, exec, &e), OCTET_OK);
