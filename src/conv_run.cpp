@@ -264,10 +264,11 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   }
   find_runs(j);
   j->unit = unit_view(v.w, j->phase, 0);
+  j->runs = f.runs(j->phase);
   j->finish.ibias = j->ibias + j->phase * f.slots();
   const GemmTable& table = c.direct ? v.direct_table : v.linear.table;
   GemmPlan plan = {};
-  if (!c.direct && !f.taps(j->phase)) {
+  if (!c.direct && !j->runs) {
     plan.main = plan.full[1] = plan.edge[1] = tapless_row(table.rows[0]->out);
   } else if (c.chosen) {
     replan_gemm(c.ctx, table, j->run, c.exec.e.max_threads, c.chosen, &plan);
@@ -303,6 +304,7 @@ octet_status run_channels(octet_error* err, const Call& c, const ConvJob& j, int
   d.zero = j.operand_zero;
   d.finish = j.finish;
   d.lut = c.v.has_lut ? c.v.lut : nullptr;
+  d.lookup = c.v.lookup;
   return run_depthwise(err, c.v.depthwise, d, c.exec, c.s.slots);
 }
 
@@ -331,6 +333,7 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
                .out = {},
                .residual = {},
                .unit = {},
+               .runs = 0,
                .ibias = columns.ibias,
                .finish = output_finish(l),
                .run = 0,
@@ -392,13 +395,29 @@ View sample_of(const View& v, int64_t n) {
   return s;
 }
 
-void look_up_all(const Conv& v, const View& y) {
+// A table over a whole output, a few rows a task.
+struct TableJob {
+  const Conv& v;
+  const View& y;
   const RowPairs rows = pair_rows(y, y);
-  for (int64_t g = 0; g < rows.outer; ++g) {
+  const int64_t step = max64(1, (16 << 10) / max64(1, y.inner()));
+  const int64_t pieces = (rows.rows + step - 1) / step;  // of a group
+
+  static void run(void* arg, size_t task) {
+    const TableJob& j = *static_cast<const TableJob*>(arg);
+    const int64_t t = static_cast<int64_t>(task), first = t % j.pieces * j.step;
     int64_t at, b, c;
-    rows.start(g, &at, &b, &c);
-    look_up(v, y.data + at, rows.rows, rows.pitch_a, y.inner());
+    j.rows.start(t / j.pieces, &at, &b, &c);
+    look_up(j.v, j.y.data + at + first * j.rows.pitch_a, min64(j.step, j.rows.rows - first),
+            j.rows.pitch_a, j.y.inner());
   }
+};
+
+octet_status look_up_all(octet_error* err, const Conv& v, const View& y, const Exec& exec) {
+  if (!v.has_lut || !y.count) return OCTET_OK;
+  TableJob job = {v, y};
+  return run_tasks(err, exec, static_cast<size_t>(job.rows.outer * job.pieces), TableJob::run,
+                   &job);
 }
 
 bool sample_by_sample(const Conv& v, const ConvCall& call) {
@@ -440,8 +459,7 @@ octet_status run_pointwise(octet_error* err, const octet_context& c, const Conv&
                            exec, workspace));
     }
   }
-  if (v.has_lut) look_up_all(v, call.y);
-  return OCTET_OK;
+  return look_up_all(err, v, call.y, exec);
 }
 
 bool runs_direct(const octet_context& c, const Conv& v, const ConvCall& call, const Exec& exec) {

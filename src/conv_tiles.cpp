@@ -55,6 +55,14 @@ struct Pixel {
     }
     ++n;
   }
+  void advance(const ConvJob& j, int64_t count) {
+    q[2] += count;
+    for (int i = kMaxSpatial - 1; i >= 0 && q[i] >= j.slides[i].out; --i) {
+      const int64_t carry = q[i] / j.slides[i].out;
+      q[i] -= carry * j.slides[i].out;
+      (i ? q[i - 1] : n) += carry;
+    }
+  }
   int64_t at(const Steps& s) const {
     return n * s.n + q[0] * s.d[0] + q[1] * s.d[1] + q[2] * s.d[2];
   }
@@ -62,7 +70,7 @@ struct Pixel {
 
 // ---- gathered rows ----------------------------------------------------------------------------
 
-typedef char Sixteen __attribute__((vector_size(16), aligned(1)));
+typedef char Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
 
 // Runs are short: a call of memcpy would take longer.
 void copy(char* to, const char* from, int64_t n) {
@@ -168,9 +176,8 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
             int64_t at) {
   const Linear& l = j.v.linear;
   const Gather g(j, unit);
-  const ConvForm& f = j.v.form();
-  const int64_t k = f.packed_k(j.phase, unit);
-  const uint32_t real = static_cast<uint32_t>(f.runs(j.phase) * g.run);
+  const int64_t k = j.runs * g.padded;
+  const uint32_t real = static_cast<uint32_t>(j.runs * g.run);
   const bool wide = l.form == OCTET_S16, flips = !j.operands && l.shift;
   Pixel p(j, first);
   Run run = {};
@@ -201,6 +208,9 @@ struct Pixels {
   int64_t first, end;  // pixels
   int64_t spots = 0;
   const Row *full = nullptr, *edge = nullptr;  // what the spots are for
+  const ptrdiff_t* common = nullptr;           // offsets of full tiles that lie inside the image
+  int32_t common_taps = 0;
+  int64_t beyond = 0;  // columns_beyond
 
   // Stretches of pixels at equal distances: visit(first pixel, count).
   template <class Visit>
@@ -219,17 +229,69 @@ bool holds(const Slide& s, int64_t at) {
   return min64(at, last) >= 0 && max64(at, last) < s.in;
 }
 
+// Rows of the kernel lie in one piece in the image.
+bool has_rows(const ConvJob& j) {
+  const ConvForm& f = j.v.form();
+  return f.row_runs() && j.slides[2].step == 1 && j.in.d[2] == f.in_channels * j.item;
+}
+
+// Columns behind a row of the kernel that are read with it, where its bytes are filled up to a
+// multiple of 4: they meet weights of 0.
+int64_t columns_beyond(const ConvForm& f, bool ragged) {
+  return ragged ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
+}
+
+// They belong to the image where its next row follows: all but the last one's.
+bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
+  const Slide &h = j.slides[1], &w = j.slides[2];
+  if (iw + w.taps + beyond <= w.in) return true;
+  return j.in.d[1] == w.in * j.in.d[2] && ih + (h.taps - 1) * h.step < h.in - 1;
+}
+
+ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
+  return td * j.slides[0].step * j.in.d[0] + th * j.slides[1].step * j.in.d[1] +
+         tw * j.slides[2].step * j.in.d[2];
+}
+
+// Offsets of mr pixels in a row of the output, all of whose taps exist, from the first one's first
+// tap. Returns how many taps there are.
+int32_t find_common(const ConvJob& j, int32_t mr, ptrdiff_t* to) {
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  const int64_t taps_w = has_rows(j) ? 1 : w.taps;
+  for (int64_t td = 0; td < d.taps; ++td)
+    for (int64_t th = 0; th < h.taps; ++th)
+      for (int64_t tw = 0; tw < taps_w; ++tw)
+        for (int32_t i = 0; i < mr; ++i)
+          *to++ = tap_offset(j, td, th, tw) + i * w.stride * j.in.d[2];
+  return static_cast<int32_t>(d.taps * h.taps * taps_w);
+}
+
+// A full tile whose pixels lie in one row and inside the image: the usual case, in few steps.
+bool locate_inside(const Pixels& b, const Pixel& p, Spot* spot) {
+  const ConvJob& j = b.j;
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  if (spot->row != b.full || spot->m != b.full->mr || p.q[2] + spot->m > w.out) return false;
+  const bool rows = has_rows(j);
+  if (!rows && j.v.ragged()) return false;
+  const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride,
+                iw = w.first + p.q[2] * w.stride, last = iw + (spot->m - 1) * w.stride;
+  if (!holds(d, id) || !holds(h, ih) || !holds(w, iw) || !holds(w, last)) return false;
+  if (b.beyond && !reads_beyond(j, last, ih, b.beyond)) return false;
+  spot->a = j.image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] + iw * j.in.d[2];
+  spot->rows = b.common;
+  spot->taps = b.common_taps;
+  spot->kc = rows ? static_cast<int32_t>(j.v.form().padded_run(0)) : 0;
+  return true;
+}
+
 // A tile's rows of the image, tap by tap. What lies outside is the padding row.
 // False for a tile of a ragged layer that reaches beyond the image's width.
 bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-  // The bytes behind a row of the kernel that fill it up to a multiple of 4 meet weights of 0.
   const ConvForm& f = j.v.form();
-  const int64_t beyond =
-      j.v.ragged() ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
+  const int64_t beyond = columns_beyond(f, j.v.ragged());
   const int32_t mr = spot->row->mr, m = spot->m;
-  const int64_t channels = f.in_channels * j.item;
-  bool merged = f.row_runs() && w.step == 1 && j.in.d[2] == channels;
+  bool merged = has_rows(j);
   bool inside = true;      // every tap of every row
   ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
   int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
@@ -238,7 +300,7 @@ bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
     ih[i] = h.first + p.q[1] * h.stride;
     iw[i] = w.first + p.q[2] * w.stride;
     base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
-    const bool in_w = holds(w, iw[i]) && (!beyond || iw[i] + w.taps + beyond <= w.in);
+    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
     merged &= in_w;
     inside &= in_w && holds(h, ih[i]) && holds(d, id[i]);
   }
@@ -251,8 +313,7 @@ bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
   for (int64_t td = 0; td < d.taps; ++td)
     for (int64_t th = 0; th < h.taps; ++th)
       for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
-        const ptrdiff_t tap =
-            td * d.step * j.in.d[0] + th * h.step * j.in.d[1] + tw * w.step * j.in.d[2];
+        const ptrdiff_t tap = tap_offset(j, td, th, tw);
         if (inside) {
           for (int32_t i = 0; i < m; ++i) to[i] = base[i] + tap;
         } else {
@@ -287,10 +348,16 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
   b->edge = edge;
   b->spots = 0;
   ptrdiff_t* offsets = b->s.offsets;
+  if (j.direct) {
+    b->beyond = columns_beyond(j.v.form(), j.v.ragged());
+    b->common = offsets;
+    b->common_taps = find_common(j, full->mr, offsets);
+    offsets += b->common_taps * full->mr;
+  }
   b->stretches([&](int64_t first, int64_t count) {
-    const Pixel start(j, first);
-    char* y = j.y + start.at(j.out);
-    const char* r = j.r ? j.r + start.at(j.residual) : nullptr;
+    Pixel at(j, first);
+    char* y = j.y + at.at(j.out);
+    const char* r = j.r ? j.r + at.at(j.residual) : nullptr;
     for (int64_t i = 0; i < count;) {
       Spot& spot = b->s.spots[b->spots++];
       spot.row = count - i >= full->mr ? full : edge;
@@ -301,12 +368,13 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
       spot.rows = offsets;
       if (!j.direct) {
         place(j, b->s, &spot, offsets);
-      } else if (!locate(j, Pixel(j, first + i), &spot, offsets)) {
+      } else if (!locate_inside(*b, at, &spot) && !locate(j, at, &spot, offsets)) {
         gather(j, b->s, 0, first + i, spot.m, spot.row0);
         place(j, b->s, &spot, offsets);
       }
-      offsets += max64(1, spot.taps) * spot.row->mr;
+      if (spot.rows == offsets) offsets += max64(1, spot.taps) * spot.row->mr;
       i += spot.m;
+      at.advance(j, spot.m);
     }
   });
 }
@@ -325,7 +393,7 @@ struct Unit {
     const int64_t panels = u * f.unit_panels, slot = panels * 16;
     first_out = f.first_out(u);
     w.n = f.unit_out(u);
-    w.k = f.packed_k(j.phase, u);
+    w.k = j.runs * f.padded_run(u);
     w.panels += panels * w.panel_stride;
     // Where the phase begins in a panel depends on the unit's channels.
     if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
@@ -442,7 +510,7 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
 
 // As many pixels from `first` on as the slot's memory holds.
 int64_t block_end(const ConvJob& j, const ConvScratch& s, int64_t first, int64_t end) {
-  int64_t entries = 0, p = first;
+  int64_t entries = kMaxMr, p = first;
   while (p < end && p - first < s.pixels) {
     const int64_t room = min64(s.pixels - (p - first), s.entries - entries - kMaxMr);
     if (room < 1) break;
@@ -474,7 +542,7 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   pixels = min64(pixels, max64(kMaxMr, most));
   rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch));
   raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * k : 0));
-  entries = 2 * pixels + kMaxMr;
+  entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
   offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
   sums = carve.take<int32_t>(static_cast<size_t>(v.w.has_zero ? pixels : 0));

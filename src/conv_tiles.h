@@ -46,6 +46,7 @@ struct ConvJob {
   const char* r;
   Steps out, residual;
   WeightsView unit;  // of the phase, the first unit's
+  int64_t runs;      // of the phase
   const int32_t* ibias;
   Finish finish;  // of the first unit
   // Outputs in runs of equal distances, cut into tasks.

@@ -67,6 +67,7 @@ struct DepthwiseCall {
   int32_t zero;                             // the zero point after flip, as the columns have it
   Finish finish;       // columns in channel order; residual and ldr are set here
   const uint8_t* lut;  // applied last to q8 outputs, or nullptr
+  LookupFn* lookup;    // with lut
 };
 
 size_t depthwise_workspace(const DepthwiseLayer& l, const Axis axes[kMaxSpatial], int64_t batch,

@@ -261,6 +261,91 @@ TEST_F(AmxLayers, AForcedKernelTakesEveryShape) {
 
 AmxFacts good_facts() { return {true, true, 0x602E7, 1, 1024, 64, 8, 16}; }
 
+// Convolutions, whose rows are gathered for blocks.
+class AmxConvs : public AmxLayers {
+ protected:
+  struct Shape {
+    int64_t channels, outputs;
+    int32_t groups;
+    bool transposed;
+    octet_type in, out;
+    bool weight_zeros;
+  };
+
+  std::vector<uint8_t> run_conv(const octet_context* c, const Shape& s, int32_t threads,
+                                int32_t choice, octet_plan* plan) {
+    octet_qparams q = {};
+    q.count = 1;
+    const float scale = 0.01f;
+    const int32_t zero = s.weight_zeros ? 3 : 0;
+    q.scale = &scale;
+    q.zero_point = &zero;
+    octet_tensor source = octet_nhwc(OCTET_S8, w_.data(), s.outputs, 3, 3, s.channels / s.groups);
+    source.q = &q;
+    auto g = sized<octet_geometry>();
+    g.flags = s.transposed ? OCTET_TRANSPOSED : 0;
+    g.rank = 2;
+    g.groups = s.groups;
+    for (int i = 0; i < 2; ++i) g.stride[i] = 2, g.dilation[i] = g.pad_lo[i] = g.pad_hi[i] = 1;
+    auto wd = sized<octet_weights_desc>();
+    wd.source = &source;
+    wd.geometry = &g;
+    octet_error err = {};
+    octet_weights* weights = nullptr;
+    EXPECT_EQ(octet_weights_create(c, &wd, nullptr, &weights, &err), OCTET_OK) << err.text;
+    const Weights owner(weights);
+    auto d = sized<octet_linear_desc>();
+    d.weights = weights;
+    d.in.type = s.in;
+    d.out.type = s.out;
+    if (s.in != OCTET_F32) d.in = {s.in, 0.02f, 5};
+    if (s.out == OCTET_U8) d.out = {s.out, 3.0f, 7};
+    octet_op* made = nullptr;
+    EXPECT_EQ(octet_conv_create(c, &d, &g, &made, &err), OCTET_OK) << err.text;
+    const Op op(made);
+    const octet_tensor x = octet_nhwc(s.in, x_.data(), 2, 13, 15, s.channels);
+    octet_tensor y = {};
+    EXPECT_EQ(octet_op_infer(made, &x, 1, &y, 1, &err), OCTET_OK) << err.text;
+    std::vector<uint8_t> out(static_cast<size_t>(y.dims[0] * y.dims[1] * y.dims[2] * y.dims[3] * 4),
+                             0xA5);
+    y.data = out.data();
+    auto e = sized<octet_exec>();
+    e.max_threads = threads;
+    e.plan = choice;
+    if (threads > 1) e.parallel_for = parallel_for;
+    EXPECT_EQ(octet_op_workspace(made, &x, 1, &e, &e.workspace_bytes, &err), OCTET_OK) << err.text;
+    std::vector<char> workspace(e.workspace_bytes);
+    e.workspace = workspace.data();
+    *plan = sized<octet_plan>();
+    EXPECT_EQ(octet_op_plan(made, &x, 1, &e, plan, &err), OCTET_OK) << err.text;
+    EXPECT_EQ(octet_op_run(made, &x, 1, &y, 1, &e, &err), OCTET_OK) << err.text;
+    return out;
+  }
+};
+
+TEST_F(AmxConvs, HaveTheSameBits) {
+  draw({2 * 13 * 15, 96, 9 * 96, OCTET_F32, OCTET_F32, false});
+  const float one = 1;
+  memcpy(x_.data(), &one, 4);
+  int32_t amx = 0;
+  for (const Shape& s : {Shape{16, 40, 1, false, OCTET_U8, OCTET_U8, false},
+                         Shape{3, 70, 1, false, OCTET_S8, OCTET_S32, false},
+                         Shape{33, 33, 1, false, OCTET_U8, OCTET_F32, true},
+                         Shape{60, 60, 3, false, OCTET_S8, OCTET_U8, false},
+                         Shape{32, 24, 1, true, OCTET_U8, OCTET_U8, true},
+                         Shape{20, 48, 1, false, OCTET_F32, OCTET_F32, false}}) {
+    octet_plan plan;
+    const std::vector<uint8_t> want = run_conv(without_.get(), s, 1, 0, &plan);
+    run_conv(with_.get(), s, 1, 0, &plan);
+    const int32_t candidates = plan.candidates;
+    for (int32_t choice = 0; choice <= candidates; ++choice) {
+      EXPECT_EQ(run_conv(with_.get(), s, 1 + choice % 3, choice, &plan), want) << plan.kernel;
+      amx += strcmp(plan.isa, "amx") == 0;
+    }
+  }
+  EXPECT_GT(amx, 6);
+}
+
 TEST(AmxFacts, EachRefusalHasItsReason) {
   const auto why = [](auto change) {
     AmxFacts f = good_facts();
