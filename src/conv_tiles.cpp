@@ -70,7 +70,7 @@ struct Pixel {
 
 // ---- gathered rows ----------------------------------------------------------------------------
 
-typedef char Sixteen __attribute__((vector_size(16), aligned(1)));
+typedef char Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
 
 // Runs are short: a call of memcpy would take longer.
 void copy(char* to, const char* from, int64_t n) {

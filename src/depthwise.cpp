@@ -232,17 +232,19 @@ struct Job {
   char* tasks;
 };
 
-// The rows of the image under a strip, those of the padding nullptr.
+// The rows of the image under a strip, those of the padding nullptr,
+// and those that no output of it needs as well.
 void find_rows(const DepthwiseLayer& l, const DepthwiseCall& call, const uint8_t* x, int64_t od,
-               int64_t oh, const uint8_t** rows) {
+               int64_t oh, int32_t outputs, const uint8_t** rows) {
   const StripForm& f = l.form;
   const Axis &d = call.axes[0], &h = call.axes[1];
+  const int32_t needed = (outputs - 1) * f.stride + f.kernel[0];
   for (int32_t z = 0; z < f.planes; ++z) {
     const int64_t id = od * d.stride - d.pad_lo + z * d.dilation;
     const bool plane = id >= 0 && id < d.in;
     for (int32_t i = 0; i < f.units * f.kr; ++i) {
       const int64_t ih = oh * h.stride - h.pad_lo + i * h.dilation;
-      const bool there = plane && ih >= 0 && ih < h.in;
+      const bool there = plane && i < needed && ih >= 0 && ih < h.in;
       *rows++ = there ? x + id * call.step_x[1] + ih * call.step_x[2] : nullptr;
     }
   }
@@ -304,7 +306,7 @@ void run_strip(const Job& job, int64_t index, char* memory) {
   const uint8_t* x = call.x + n * call.step_x[0] + channel / l.multiplier;
   // Of rows without a column inside the image nothing is read.
   find_rows(l, call, x + (d.left + d.right < d.columns ? (first + d.left) * d.pitch : 0), od, oh,
-            rows);
+            d.outputs, rows);
   d.rows = rows;
   d.ldc = call.step_y[3];
   DepthwiseOut out[kMaxStripRows];

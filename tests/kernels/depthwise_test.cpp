@@ -262,7 +262,7 @@ class DepthwiseRows : public testing::TestWithParam<const Row*> {
 TEST_P(DepthwiseRows, EveryNumberOfChannels) {
   Comparison comparison(row(), 1);
   for (int32_t channels = 1; channels <= 2 * row().nr + 18; ++channels)
-    for (int32_t repeat = 0; repeat < 4; ++repeat) {
+    for (int32_t repeat = 0; repeat < 2; ++repeat) {
       const Case c{channels, 1 + (channels + repeat) % 7, 1 + repeat % 2, 1};
       ASSERT_TRUE(comparison.run(c)) << text(c);
     }
@@ -280,7 +280,7 @@ TEST_P(DepthwiseRows, EveryNumberOfPixels) {
 
 TEST_P(DepthwiseRows, EveryMultiplier) {
   Comparison comparison(row(), 3);
-  for (int32_t multiplier = 1; multiplier <= 20; ++multiplier)
+  for (int32_t multiplier : {1, 2, 3, 5, 8, 16, 20})
     for (int32_t channels : {1, 15, 17, 37, 64, 100}) {
       const Case c{channels, 5, 2, multiplier};
       ASSERT_TRUE(comparison.run(c)) << text(c);
