@@ -233,10 +233,11 @@ def all_kernels() -> list[Kernel]:
     kernels = []
     for family, entry in ((f, e) for f in TILES for e in data[f]):
         for weight, tile in ((w, t) for w in entry.get("weights", ["s8"]) for t in entry["tiles"]):
-            tile |= {key: entry[key] for key in ("rows", "scope", "layout") if key in entry}
+            shared = {key: entry[key] for key in ("rows", "scope", "layout") if key in entry}
+            own = {key: value for key, value in tile.items() if key != "outs"}
             kernels += [
-                Kernel(family, entry["isa"], entry["act"], out, weight, **tile)
-                for out in entry["outs"]
+                Kernel(family, entry["isa"], entry["act"], out, weight, **shared, **own)
+                for out in tile.get("outs", entry["outs"])
             ]
     for entry in data["elementwise"]:
         kernels += [
