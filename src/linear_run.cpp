@@ -203,7 +203,11 @@ void prepare_task(void* arg, size_t task) {
              .out_step = 0,
              .qmin = 0,
              .qmax = 0,
-             .divide = 0};
+             .divide = 0,
+             .away = 0,
+             .in_float = nullptr,
+             .out_float = nullptr,
+             .stream = 0};
   if (c.l.input != Input::kDynamicRow) {
     const RowScale all = {c.tensor_scale, c.tensor_zero};
     for (int64_t i = first; i < last; ++i) prepare_row(c, i, all, run);
