@@ -71,12 +71,31 @@ struct Pixel {
   }
 };
 
+// All taps of a window that begins at index `at` exist.
+bool holds(const Slide& s, int64_t at) {
+  const int64_t last = at + (s.taps - 1) * s.step;
+  return min64(at, last) >= 0 && max64(at, last) < s.in;
+}
+
+// Outputs [begin, end) of a dim.
+struct Span {
+  int64_t begin, end;
+};
+
+// Those all of whose taps lie in the first `in` indices of the input.
+Span inside_of(const Slide& s, int64_t in) {
+  const int64_t reach = (s.taps - 1) * s.step;
+  const int64_t below = -(s.first + min64(0, reach)), room = in - 1 - s.first - max64(0, reach);
+  return {below > 0 ? ceil_div(below, s.stride) : 0,
+          room < 0 ? 0 : min64(s.out, room / s.stride + 1)};
+}
+
 // ---- gathered rows ----------------------------------------------------------------------------
 
 typedef char Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
 
 // Runs are short: a call of memcpy would take longer.
-void copy(char* to, const char* from, int64_t n) {
+inline void copy(char* to, const char* from, int64_t n) {
   if (n >= 16) {
     for (int64_t i = 0; i + 16 <= n; i += 16)
       *reinterpret_cast<Sixteen*>(to + i) = *reinterpret_cast<const Sixteen*>(from + i);
@@ -106,6 +125,7 @@ struct Gather {
   const char* image;              // the unit's first channel
   bool rows;                      // a run is a row of the kernel
   bool dense;                     // whose taps lie side by side
+  Span inside = {0, 0};           // dense: outputs along W whose taps all exist
 
   Gather(const ConvJob& job, int64_t unit)
       : j(job),
@@ -114,7 +134,9 @@ struct Gather {
         padded(job.v.form().padded_run(unit)),
         image(job.image + job.v.form().first_in(unit)),
         rows(job.v.form().row_runs()),
-        dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {}
+        dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {
+    if (dense) inside = inside_of(job.slides[2], job.slides[2].in);
+  }
 
   void fill(char* to, int64_t n) const { memset(to, j.zero, static_cast<size_t>(n)); }
 
@@ -146,23 +168,38 @@ struct Gather {
       fill(to, n);
   }
 
+  // A window of dense rows, whose first tap is at `from`, inside the image.
+  void take_inside(char* to, const char* from) const {
+    const Slide &d = j.slides[0], &h = j.slides[1];
+    const int64_t step_d = d.step * j.in.d[0], step_h = h.step * j.in.d[1];
+    for (int64_t td = 0; td < d.taps; ++td, from += step_d) {
+      const char* line = from;
+      for (int64_t th = 0; th < h.taps; ++th, line += step_h, to += padded) {
+        end_with_zeros(to);
+        copy(to, line, run);
+      }
+    }
+  }
+
   void take(const Pixel& p, char* to) const {
     const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
     const int64_t iw0 = w.first + p.q[2] * w.stride;
-    const bool inside_w = dense && iw0 >= 0 && iw0 + w.taps <= w.in;
+    const bool inside_w = p.q[2] >= inside.begin && p.q[2] < inside.end;
     int64_t id = d.first + p.q[0] * d.stride;
+    const int64_t ih0 = h.first + p.q[1] * h.stride;
+    if (inside_w && holds(d, id) && holds(h, ih0))
+      return take_inside(to,
+                         image + p.n * j.in.n + id * j.in.d[0] + ih0 * j.in.d[1] + iw0 * channels);
     for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
-      int64_t ih = h.first + p.q[1] * h.stride;
+      int64_t ih = ih0;
       for (int64_t th = 0; th < h.taps; ++th, ih += h.step) {
-        const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
+        const bool exists = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
         const char* line =
-            inside ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
+            exists ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
         int64_t iw = iw0;
         for (int64_t left = rows ? 1 : w.taps; left > 0; --left, iw += w.step, to += padded) {
           end_with_zeros(to);
-          if (inside && inside_w)
-            copy(to, line + iw * channels, run);
-          else if (rows)
+          if (rows)
             take_row(to, line, iw);
           else
             take_tap(to, line, iw, run);
@@ -188,7 +225,7 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
   for (int64_t start = 0; start < count; start += kRawRows) {
     const int64_t end = min64(count, start + kRawRows);
     char* const raw = wide ? s.raw : s.rows + (at + start) * s.pitch;
-    const int64_t pitch = wide ? k : s.pitch;
+    const int64_t pitch = wide ? s.pitch / 2 : s.pitch;
     for (int64_t i = start; i < end; ++i, p.next(j)) g.take(p, raw + (i - start) * pitch);
     for (int64_t i = start; i < end; ++i) {
       run.x = raw + (i - start) * pitch;
@@ -198,8 +235,15 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
         s.sums[at + i] = static_cast<int32_t>(sum - real * static_cast<uint32_t>(j.operand_zero));
       }
       run.y = s.rows + (at + i) * s.pitch;
-      if (wide || flips) (wide ? l.widen : l.flip)(&run);
+      if (flips && !wide) l.flip(&run);
     }
+    if (!wide) continue;
+    // All rows at once, with what lies between them.
+    Run all = {};
+    all.x = raw;
+    all.y = s.rows + (at + start) * s.pitch;
+    all.n = static_cast<size_t>((end - start) * pitch);
+    l.widen(&all);
   }
 }
 
@@ -223,12 +267,6 @@ struct Pixels {
   }
 };
 
-// All taps of a window that begins at index `at` exist.
-bool holds(const Slide& s, int64_t at) {
-  const int64_t last = at + (s.taps - 1) * s.step;
-  return min64(at, last) >= 0 && max64(at, last) < s.in;
-}
-
 // Rows of the kernel lie in one piece in the image.
 bool has_rows(const ConvJob& j) {
   const ConvForm& f = j.v.form();
@@ -251,19 +289,6 @@ bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
 ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
   return td * j.slides[0].step * j.in.d[0] + th * j.slides[1].step * j.in.d[1] +
          tw * j.slides[2].step * j.in.d[2];
-}
-
-// Outputs [begin, end) of a dim.
-struct Span {
-  int64_t begin, end;
-};
-
-// Those all of whose taps lie in the first `in` indices of the input.
-Span inside_of(const Slide& s, int64_t in) {
-  const int64_t reach = (s.taps - 1) * s.step;
-  const int64_t below = -(s.first + min64(0, reach)), room = in - 1 - s.first - max64(0, reach);
-  return {below > 0 ? ceil_div(below, s.stride) : 0,
-          room < 0 ? 0 : min64(s.out, room / s.stride + 1)};
 }
 
 // A tile's rows in the slot's memory.
@@ -627,7 +652,7 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   }
   pixels = min64(pixels, max64(kMaxMr, most));
   rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch));
-  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * k : 0));
+  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
   offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
