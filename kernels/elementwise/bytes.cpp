@@ -19,7 +19,7 @@ struct Flip {
   static constexpr size_t kStep = kBytes;
   static constexpr bool kWritesMask = false;
   static constexpr bool kStreams = false;
-  static constexpr size_t written(size_t n) { return n; }
+  static constexpr size_t kPad = 1;
 
   template <bool>
   static void loop(const Run& r) {
@@ -39,7 +39,7 @@ struct Widen {
   static constexpr size_t kStep = HWY_LANES(int16_t);
   static constexpr bool kWritesMask = false;
   static constexpr bool kStreams = false;
-  static constexpr size_t written(size_t n) { return (n + 3) & ~size_t{3}; }
+  static constexpr size_t kPad = 4;
 
   template <bool>
   static void loop(const Run& r) {
