@@ -31,15 +31,22 @@ ENV = jinja2.Environment(
 # What the names of rows mean in Row: operand types, families, instruction sets. A GEMM's "q8" and
 # flip's "x8" are either byte type, "range" is a struct of its own and has no type.
 TYPES = {
+    "u2": "OCTET_U2",
+    "s2": "OCTET_S2",
     "u4": "OCTET_U4",
+    "s4": "OCTET_S4",
     "u8": "OCTET_U8",
     "s8": "OCTET_S8",
+    "u16": "OCTET_U16",
     "s16": "OCTET_S16",
     "s32": "OCTET_S32",
+    "f16": "OCTET_F16",
+    "bf16": "OCTET_BF16",
     "f32": "OCTET_F32",
     "q8": "kOutQ8",
     "x8": "kOutQ8",
     "range": "0",
+    "sums": "0",
 }
 FAMILIES = {  # name in rows: (Family, type of the function)
     "gemm": ("kGemm", "TileFn"),  # BlockFn in scope block
@@ -50,6 +57,15 @@ FAMILIES = {  # name in rows: (Family, type of the function)
     "requantize": ("kRequantize", "RunFn"),
     "fakequant": ("kFakeQuant", "RunFn"),
     "ste": ("kSte", "RunFn"),
+    "amax": ("kAmax", "RunFn"),
+    "clamp": ("kClamp", "RunFn"),
+    "learn": ("kLearn", "GradFn"),
+    "clip": ("kClip", "GradFn"),
+    "sum": ("kSum", "SumFn"),
+    "sumcols": ("kSumCols", "SumFn"),
+    "convert": ("kConvert", "RunFn"),
+    "pack": ("kPack", "RunFn"),
+    "unpack": ("kUnpack", "RunFn"),
     "flip": ("kFlip", "RunFn"),
     "widen": ("kWiden", "RunFn"),
     "minmax": ("kMinMax", "RangeFn"),

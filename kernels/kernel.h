@@ -214,8 +214,38 @@ struct Run {
   int32_t in_step, out_step;
   int32_t qmin, qmax;  // of y
   int32_t divide;      // quantize, requantize from 8 bits, fakequant: x / s instead of x * fl(1/s)
+  int32_t away;        // the same: ties are rounded away from 0 instead of to even
+  // Float zero points, or null: dequantize subtracts in_float, quantize and fakequant add out_float
+  // before they round. The integer zero points beside them are 0.
+  const float *in_float, *out_float;
+  // y is larger than the caches and is no x: quantize, dequantize, fakequant, ste,
+  // amax and clamp may store past them.
+  int32_t stream;
 };
 typedef void RunFn(const Run*);
+
+// Fake-quantization whose parameters are learned, and clipping: the gradient of one run of n
+// elements, and for each of them its term in the gradients of both parameters.
+//   learn   qf, y, s, z as fakequant has them (z: zero, or float_zero where not null), g = dy
+//           in range:  dx = g, t0 = g * ((y - x) * inv),  t1 = 0
+//           outside:   dx = 0, t0 = g * (float(bound) - z), t1 = -(g * s)
+//   clip    dx = lo < x < hi ? g : 0, t0 = x <= lo ? g : 0, t1 = x >= hi ? g : 0
+struct Grad {
+  const float *x, *dy;
+  float* dx;  // may equal dy, and x
+  float *t0, *t1;
+  size_t n;
+  const float *scale, *inv;  // inv: fl(1/s), or s itself with divide
+  const int32_t* zero;
+  const float* float_zero;  // or null
+  int32_t step;             // as Run.out_step
+  int32_t qmin, qmax, divide, away;
+  float lo, hi;
+  int32_t stream;  // dx begins a cache line, and may be stored past the caches; no fence follows
+};
+typedef void GradFn(const Grad*);
+// sum: lanes[i mod 16] += x[i], i ascending. sumcols: into[i] += x[i].
+typedef void SumFn(const float* x, size_t n, double* into);
 
 // Finite range of a run: min and max of the finite elements are joined into *into, NaN and
 // infinities counted.
@@ -284,11 +314,24 @@ typedef void AnyFn(void);
 //   gemmgroup   GroupTileFn  tiles; the same, out: kOutQ8, F32
 //   depthwise   DepthwiseFn  act U8 or S8, weight S8 (kr 4) or S16 (kr 2), out: kOutQ8, F32, S32;
 //               mr pixels at a time, nr channels at most
-//   quantize    RunFn     f32 -> u8, s8
-//   dequantize  RunFn     u8, s8, s32 -> f32
+//   quantize    RunFn     f32 -> u8, s8, u16, s16, s32 (whose zero point is 0)
+//   dequantize  RunFn     u8, s8, u16, s16, s32 -> f32
 //   requantize  RunFn     u8, s8, s32 -> u8, s8
 //   fakequant   RunFn     f32 -> f32 and mask
 //   ste         RunFn     f32 and mask -> f32
+//   amax        RunFn     f32 -> f32 and mask: t = in_scale ? x * in_scale : x, v = t * out_inv,
+//                         q = rne(clamp(v, qmin, qmax)), mask = |t| <= out_scale; out_inv 0: q = 0.
+//                         y = q, or with divide q / out_inv (0 where that is 0)
+//   clamp       RunFn     f32 -> f32: x < lo ? lo : x > hi ? hi : x with lo = *in_scale and
+//                         hi = *out_scale; a NaN passes with its bits
+//   learn       GradFn    f32
+//   clip        GradFn    f32
+//   sum         SumFn     f32
+//   sumcols     SumFn     f32
+//   convert     RunFn     f32 <-> f16, bf16; beyond the range of f16 its largest numbers
+//   pack        RunFn     u8 -> u4, u2: n bytes, of which the low bits count, become ceil(n / 2) or
+//                         ceil(n / 4), the first element lowest; bits that are left over are 0
+//   unpack      RunFn     u4, u2 -> u8; s4, s2 -> s8: n elements; y overlaps no x
 //   flip        RunFn     u8 <-> s8: the byte xor 0x80
 //   widen       RunFn     u8, s8 -> s16 in the order k0 k2 k1 k3 of each 4; y is written for n
 //                         rounded up to 4, zeros last
@@ -310,6 +353,15 @@ enum Family : int32_t {
   kRequantize,
   kFakeQuant,
   kSte,
+  kAmax,
+  kClamp,
+  kLearn,
+  kClip,
+  kSum,
+  kSumCols,
+  kConvert,
+  kPack,
+  kUnpack,
   kFlip,
   kWiden,
   kMinMax,

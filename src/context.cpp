@@ -9,22 +9,7 @@
 
 namespace octet {
 
-int type_index(int32_t type) {
-  switch (type) {
-    case OCTET_U8:
-      return 0;
-    case OCTET_S8:
-      return 1;
-    case OCTET_S32:
-      return 2;
-    case OCTET_F32:
-      return 3;
-    case OCTET_S16:
-      return 4;
-    default:
-      return 5;
-  }
-}
+int type_index(int32_t type) { return type >= OCTET_U8 && type <= OCTET_S2 ? type : 0; }
 
 void* allocate(const octet_context& c, size_t bytes) {
   return c.allocator.alloc(c.allocator.user, bytes ? bytes : 1, kAlign);
@@ -82,11 +67,12 @@ void choose_rows(octet_context* c) {
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& row = octet_rows[i];
     if (row.mr || !(row.isa & c->isas)) continue;
-    const Row*& slot = c->best[row.family][type_index(row.in)][type_index(row.out)];
-    if (!slot || row.isa > slot->isa) slot = &row;
+    uint16_t& slot = c->best[row.family][type_index(row.in)][type_index(row.out)];
+    if (!slot || row.isa > octet_rows[slot - 1].isa) slot = static_cast<uint16_t>(i + 1);
   }
-  if (c->forced && !c->forced->mr)
-    c->best[c->forced->family][type_index(c->forced->in)][type_index(c->forced->out)] = c->forced;
+  if (const Row* f = c->forced; f && !f->mr)
+    c->best[f->family][type_index(f->in)][type_index(f->out)] =
+        static_cast<uint16_t>(f - octet_rows + 1);
 }
 
 void stderr_log(void*, int32_t, const char* line) {
@@ -153,6 +139,18 @@ const char* type_tag(int32_t t) {
       return "s8";
     case OCTET_U4:
       return "u4";
+    case OCTET_S4:
+      return "s4";
+    case OCTET_U2:
+      return "u2";
+    case OCTET_S2:
+      return "s2";
+    case OCTET_U16:
+      return "u16";
+    case OCTET_F16:
+      return "f16";
+    case OCTET_BF16:
+      return "bf16";
     case OCTET_S32:
       return "s32";
     case OCTET_F32:
@@ -261,9 +259,10 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
     t.add("],\"caches\":{\"l1d\":%zu,\"l2\":%zu,\"l3\":%zu},\"kernels\":[", c->cpu.l1d, c->cpu.l2,
           c->cpu.l3);
     static const char* const families[] = {
-        "gemm", "gemmgroup", "depthwise", "quantize",   "dequantize", "requantize", "fakequant",
-        "ste",  "flip",      "widen",     "minmax",     "minmaxcols", "rowsum",     "fixed",
-        "lut",  "poolmax",   "poolavg",   "poolavgint", "bins"};
+        "gemm",    "gemmgroup", "depthwise", "quantize", "dequantize", "requantize", "fakequant",
+        "ste",     "amax",      "clamp",     "learn",    "clip",       "sum",        "sumcols",
+        "convert", "pack",      "unpack",    "flip",     "widen",      "minmax",     "minmaxcols",
+        "rowsum",  "fixed",     "lut",       "poolmax",  "poolavg",    "poolavgint", "bins"};
     static_assert(sizeof families / sizeof *families == kFamilies);
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {

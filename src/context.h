@@ -20,19 +20,26 @@ struct octet_context {
   uint32_t flags = 0;
   const char* cap = nullptr;           // the cap's static name, nullptr: none
   const octet::Row* forced = nullptr;  // OCTET_FORCE_KERNEL
-  // Best row for each family and pair of types without tiles (type_index), or nullptr.
-  const octet::Row* best[octet::kFamilies][6][6] = {};
+  // Best row for each family and pair of types without tiles (octet_type, or 0 for rows without
+  // such an operand): its index in octet_rows plus 1, or 0.
+  uint16_t best[octet::kFamilies][14][14] = {};
 };
 
 namespace octet {
 
-// U8 0, S8 1, S32 2, F32 3, S16 4, everything else (rows without such an operand) 5.
+// Where a row's type stands in octet_context.best.
 int type_index(int32_t type);
+
+// The row for a task without tiles, or nullptr.
+inline const Row* best_row(const octet_context& c, Family family, int32_t in, int32_t out) {
+  const uint16_t at = c.best[family][type_index(in)][type_index(out)];
+  return at ? &octet_rows[at - 1] : nullptr;
+}
 
 // The kernel for a task without tiles; every task has at least a scalar row.
 template <class Fn>
 Fn* kernel(const octet_context& c, Family family, int32_t in, int32_t out) {
-  return reinterpret_cast<Fn*>(c.best[family][type_index(in)][type_index(out)]->fn);
+  return reinterpret_cast<Fn*>(best_row(c, family, in, out)->fn);
 }
 
 // ---- memory: the context's allocator; nullptr when it has none left ---------------------------

@@ -6,8 +6,8 @@
 
 #include "src/fpenv.h"
 #include "src/ranges.h"
-#include "src/runs.h"
 #include "src/scheme.h"
+#include "src/sides.h"
 
 namespace octet {
 namespace {
@@ -30,54 +30,14 @@ octet_status read_operands(octet_error* err, const char* x_name, const octet_ten
   return check_overlap(err, "mask", m, y_name, e->y, false);
 }
 
-// The channel dim, -1 for one scale; `name` is the struct that axis and count come from.
-octet_status find_axis(octet_error* err, const char* name, const View& x, int32_t axis,
-                       int64_t count, int32_t* out) {
-  const int32_t at = axis < 0 ? axis + x.rank : axis;
-  if (at < 0 || at >= x.rank)
-    return fail(err, OCTET_ERR_ARGUMENT, "%s.axis is %d, but x has rank %d.", name, axis, x.rank);
-  if (count != x.dims[at])
-    return fail(err, OCTET_ERR_ARGUMENT, "%s.count is %lld; it must be dims[%d] = %lld.", name,
-                static_cast<long long>(count), at, static_cast<long long>(x.dims[at]));
-  *out = at;
-  return OCTET_OK;
-}
-
 // qparams without a type: the range is given and may have up to 16 bits.
 octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise* e) {
-  if (!q) return fail(err, OCTET_ERR_ARGUMENT, "q is NULL; pass scales, zero points and a range.");
-  const uint32_t unknown = q->flags & ~static_cast<uint32_t>(OCTET_DIVIDE);
-  if (unknown) return fail_flags(err, "q->flags", unknown, "OCTET_DIVIDE");
-  if (q->group)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "q->group is %lld; only packed weights have groups: leave it 0.",
-                static_cast<long long>(q->group));
-  if (q->zero_point_f32 || q->reserved)
-    return fail(err, OCTET_ERR_UNSUPPORTED,
-                "q->zero_point_f32 and q->reserved must be NULL in this release.");
-  if (!q->scale && q->count)
-    return fail(err, OCTET_ERR_ARGUMENT, "q->scale is NULL; pass q->count scales.");
-  if (q->count != 1) OCTET_TRY(find_axis(err, "q", e->x, q->axis, q->count, &e->out.axis));
-  if (q->qmin > 0 || q->qmin < -32768 || q->qmax < 0 || q->qmax > 65535 || q->qmin >= q->qmax ||
-      q->qmax - q->qmin > 65535)
-    return fail(
-        err, OCTET_ERR_ARGUMENT,
-        "q->qmin and q->qmax are %d and %d; both are required here, with qmin <= 0 <= qmax, "
-        "qmin < qmax and at most 16 bits, such as -128 and 127.",
-        q->qmin, q->qmax);
-  for (int64_t i = 0; i < q->count; ++i) {
-    OCTET_TRY(check_scale(err, "q->scale", i, q->scale[i]));
-    const int32_t z = q->zero_point ? q->zero_point[i] : 0;
-    if (z < q->qmin || z > q->qmax)
-      return fail(err, OCTET_ERR_ARGUMENT,
-                  "q->zero_point[%lld] is %d; it must lie within [%d, %d].",
-                  static_cast<long long>(i), z, q->qmin, q->qmax);
-  }
-  e->out.scale = q->scale;
-  e->out.zero = q->zero_point;
-  e->qmin = q->qmin;
-  e->qmax = q->qmax;
-  e->divide = q->flags & OCTET_DIVIDE;
+  Range32 range;
+  OCTET_TRY(read_side(err, "q", q, 0, e->x, &e->out, &range));
+  e->qmin = range.qmin;
+  e->qmax = range.qmax;
+  e->divide = range.divide;
+  e->away = range.away;
   return OCTET_OK;
 }
 
@@ -89,6 +49,7 @@ octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise*
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_operands(err, "x", x, "y", y, mask, &e));
   OCTET_TRY(read_qparams(err, q, &e));
+  e.cache = c.cpu.l3;
   e.kernel = kernel<RunFn>(c, kFakeQuant, OCTET_F32, OCTET_F32);
   return run_elementwise(err, ex, e);
 }
@@ -103,6 +64,7 @@ octet_status read_qparams(octet_error* err, const octet_qparams* q, Elementwise*
   if (!mask && e.x.count)
     return fail(err, OCTET_ERR_ARGUMENT,
                 "mask is NULL; pass the mask that the forward call wrote.");
+  e.cache = c.cpu.l3;
   e.kernel = kernel<RunFn>(c, kSte, OCTET_F32, OCTET_F32);
   return run_elementwise(err, ex, e);
 }
@@ -119,7 +81,7 @@ struct Step {
   octet_fake_quantizer f;
   ResolvedScheme scheme;
   float momentum;
-  int32_t axis;
+  Side side;  // whose scale belongs to which element
 };
 
 constexpr int64_t kGroup = 64;  // channels that are staged on the stack at once
@@ -147,10 +109,10 @@ octet_status read_step(octet_error* err, const octet_fake_quantizer* in, const V
                 "octet_fake_quantizer.bits is %d; it must be 2 to 16, or 0 for the scheme's type.",
                 f.bits);
   OCTET_TRY(resolve_scheme(err, f.scheme, Place::kFakeQuant, f.bits, &s->scheme));
-  const int64_t count = static_cast<int64_t>(f.count);
-  s->axis = -1;
-  if (s->scheme.granularity == OCTET_PER_CHANNEL) {
-    OCTET_TRY(find_axis(err, "octet_fake_quantizer.scheme", x, s->scheme.axis, count, &s->axis));
+  s->side = {f.scale, f.zero_point, -1, nullptr, 0};
+  if (s->scheme.granularity != OCTET_PER_TENSOR) {
+    OCTET_TRY(find_scales(err, "octet_fake_quantizer.scheme.", static_cast<int64_t>(f.count),
+                          s->scheme.group, s->scheme.axis, x, &s->side));
   } else if (f.count != 1) {
     return fail(err, OCTET_ERR_ARGUMENT,
                 "octet_fake_quantizer.count is %zu; a scheme per tensor has 1.", f.count);
@@ -213,8 +175,13 @@ octet_status stage(octet_error* err, const octet_context& c, const Exec& exec, c
                    const View& x, int64_t first, int64_t count, Staged* out) {
   Range batch[kGroup];
   for (int64_t i = 0; i < count; ++i) batch[i] = kEmptyRange;
-  if (!(s.f.flags & OCTET_NO_OBSERVE))
-    OCTET_TRY(observe(err, c, exec, x, s.axis, first, count, batch));
+  if (!(s.f.flags & OCTET_NO_OBSERVE) && x.count) {
+    if (s.side.group)
+      OCTET_TRY(observe_groups(err, c, exec, split_groups(x, s.side.group), s.side.axis, first,
+                               count, batch));
+    else
+      OCTET_TRY(observe(err, c, exec, x, s.side.axis, first, count, batch));
+  }
   for (int64_t i = 0; i < count; ++i) {
     float* const min = &out->run_min[i];
     float* const max = &out->run_max[i];
@@ -259,6 +226,14 @@ octet_status update_state(octet_error* err, const octet_context& c, const Exec& 
   return OCTET_OK;
 }
 
+// Both switches are off and there is no range yet, as at the start of a schedule.
+bool waits(const Step& s) {
+  bool unfed = (s.f.flags & OCTET_NO_OBSERVE) && (s.f.flags & OCTET_NO_QUANTIZE);
+  for (size_t i = 0; unfed && i < s.f.count; ++i)
+    unfed = s.f.run_min[i] == kEmptyRange.min && s.f.run_max[i] == kEmptyRange.max;
+  return unfed;
+}
+
 [[gnu::noinline]] octet_status step(const octet_context& c, const octet_fake_quantizer* f,
                                     const octet_tensor* x, const octet_tensor* y, uint8_t* mask,
                                     const octet_exec* exec, octet_error* err) {
@@ -269,14 +244,16 @@ octet_status update_state(octet_error* err, const octet_context& c, const Exec& 
   OCTET_TRY(read_operands(err, "x", x, "y", y, mask, &e));
   OCTET_TRY(read_step(err, f, e.x, &s));
   OCTET_TRY(check_state_apart(err, s, e));
-  OCTET_TRY(update_state(err, c, ex, s, e.x));
+  if (!waits(s)) OCTET_TRY(update_state(err, c, ex, s, e.x));
   if (s.f.flags & OCTET_NO_QUANTIZE) {
     e.kernel = pass_through;
   } else {
-    e.out = {s.f.scale, s.f.zero_point, s.axis};
+    e.out = s.side;
     e.qmin = s.scheme.chooser.qmin;
     e.qmax = s.scheme.chooser.qmax;
     e.divide = s.scheme.divide;
+    e.away = s.scheme.away;
+    e.cache = c.cpu.l3;
     e.kernel = kernel<RunFn>(c, kFakeQuant, OCTET_F32, OCTET_F32);
   }
   return run_elementwise(err, ex, e);

@@ -217,7 +217,11 @@ void prepare_task(void* arg, size_t task) {
              .out_step = 0,
              .qmin = 0,
              .qmax = 0,
-             .divide = 0};
+             .divide = 0,
+             .away = 0,
+             .in_float = nullptr,
+             .out_float = nullptr,
+             .stream = 0};
   if (c.l.input != Input::kDynamicRow) {
     const RowScale all = {c.tensor_scale, c.tensor_zero};
     const bool at_once = rewritten_at_once(c);

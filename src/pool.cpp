@@ -107,11 +107,11 @@ octet_status read_windows(octet_error* err, const octet_pool_desc& d, const octe
 }
 
 octet_status choose_rows(octet_error* err, const octet_context& c, Pooling* p) {
-  const int in = type_index(p->in.type), out = type_index(p->out.type);
-  p->row = p->maximum   ? c.best[kPoolMax][in][in]
-           : p->integer ? c.best[kPoolAvgInt][in][in]
-                        : c.best[kPoolAvg][in][out];
-  if (p->maximum && !same_qparams(p->in, p->out)) p->requantize = c.best[kRequantize][in][out];
+  const octet_type in = p->in.type, out = p->out.type;
+  p->row = p->maximum   ? best_row(c, kPoolMax, in, in)
+           : p->integer ? best_row(c, kPoolAvgInt, in, in)
+                        : best_row(c, kPoolAvg, in, out);
+  if (p->maximum && !same_qparams(p->in, p->out)) p->requantize = best_row(c, kRequantize, in, out);
   const bool asked =
       (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar")) || c.forced == p->row;
   if (p->row->isa != kIsaScalar || asked) return OCTET_OK;

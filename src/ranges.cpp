@@ -127,4 +127,25 @@ octet_status observe(octet_error* err, const octet_context& c, const Exec& exec,
   return run_tasks(err, exec, static_cast<size_t>(ceil_div(count, per_task)), Outer::work, &o);
 }
 
+octet_status observe_groups(octet_error* err, const octet_context& c, const Exec& exec,
+                            const View& x, int32_t axis, int64_t first, int64_t count,
+                            Range* into) {
+  const int32_t group_dim = x.rank - 2;
+  const int64_t groups = x.dims[group_dim];
+  while (count) {
+    const int64_t at = first % groups, n = min(count, groups - at);
+    View channel = x;
+    if (axis >= 0) {
+      channel.data += first / groups * x.strides[axis] * static_cast<int64_t>(x.item);
+      channel.count /= x.dims[axis];
+      channel.dims[axis] = 1;
+    }
+    OCTET_TRY(observe(err, c, exec, channel, group_dim, at, n, into));
+    first += n;
+    count -= n;
+    into += n;
+  }
+  return OCTET_OK;
+}
+
 }  // namespace octet

@@ -18,4 +18,9 @@ void join(const Range& from, Range* into);
 octet_status observe(octet_error* err, const octet_context& c, const Exec& exec, const View& x,
                      int32_t axis, int64_t first, int64_t count, Range* into);
 
+// The same for ranges first .. first + count - 1 of those of each group along the last dim of x,
+// which split_groups made, within each channel along axis (-1: one).
+octet_status observe_groups(octet_error* err, const octet_context& c, const Exec& exec,
+                            const View& x, int32_t axis, int64_t first, int64_t count, Range* into);
+
 }  // namespace octet

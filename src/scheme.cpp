@@ -6,8 +6,8 @@
 namespace octet {
 namespace {
 
-constexpr uint32_t kKnownFlags =
-    OCTET_SYMMETRIC | OCTET_NARROW | OCTET_REDUCE_RANGE | OCTET_POW2 | OCTET_DIVIDE;
+constexpr uint32_t kKnownFlags = OCTET_SYMMETRIC | OCTET_NARROW | OCTET_REDUCE_RANGE | OCTET_POW2 |
+                                 OCTET_DIVIDE | OCTET_ROUND_AWAY;
 
 octet_scheme recommended(Place place) {
   octet_scheme s = {};
@@ -20,15 +20,27 @@ octet_scheme recommended(Place place) {
   return s;
 }
 
+// Where layers take the scheme, which have fewer types and round ties to even.
+bool is_layer(Place place) {
+  return place == Place::kWeights || place == Place::kDynamic || place == Place::kDynamicConv;
+}
+
+// Where tensors may have a scale for each group.
+bool has_groups(Place place) {
+  return place == Place::kWeights || place == Place::kFakeQuant || place == Place::kQuantize;
+}
+
 octet_status check_type(octet_error* err, Place place, octet_type type) {
   if (type <= 0 || type > OCTET_S2)
     return fail_enum(err, "octet_scheme.type", type, "OCTET_U8, OCTET_S8");
-  const bool has_q4 = place == Place::kFakeQuant || place == Place::kWeights;
-  const bool q4 = has_q4 && (type == OCTET_U4 || type == OCTET_S4);
-  if (q4 || is_q8(type)) return OCTET_OK;
+  const bool layer = is_layer(place), q4 = place == Place::kWeights;
+  const uint32_t types = kQ8Types | (layer ? (q4 ? kQ4Types : 0) : kQ16Types | kQ4Types | kQ2Types);
+  if (types >> type & 1) return OCTET_OK;
   return fail_unsupported(err, "octet_scheme.type", type,
-                          has_q4 ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) or OCTET_S4 (6)"
-                                 : "OCTET_U8 (1) or OCTET_S8 (2)");
+                          !layer
+                              ? "OCTET_U8 (1), OCTET_S8 (2) or an integer type of 16, 4 or 2 bits"
+                          : q4 ? "OCTET_U8 (1), OCTET_S8 (2), OCTET_U4 (5) or OCTET_S4 (6)"
+                               : "OCTET_U8 (1) or OCTET_S8 (2)");
 }
 
 octet_status check_granularity(octet_error* err, Place place, int32_t* granularity) {
@@ -36,7 +48,7 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
   if (g < 0 || g > OCTET_PER_SAMPLE)
     return fail_enum(err, "octet_scheme.granularity", g,
                      "OCTET_PER_TENSOR, OCTET_PER_CHANNEL, OCTET_PER_ROW");
-  if (g == OCTET_PER_GROUP && place == Place::kWeights) return OCTET_OK;
+  if (g == OCTET_PER_GROUP && has_groups(place)) return OCTET_OK;
   if (place == Place::kDynamicConv) {
     if (g == OCTET_PER_CHANNEL || g == OCTET_PER_ROW || g == OCTET_PER_GROUP)
       return fail(
@@ -53,16 +65,16 @@ octet_status check_granularity(octet_error* err, Place place, int32_t* granulari
   if (place == Place::kRanges || place == Place::kFloatZero)
     return OCTET_OK;  // a range is a range, whatever it was taken over
   const int32_t refused = place == Place::kDynamic ? OCTET_PER_CHANNEL : OCTET_PER_ROW;
-  if (g == refused)
+  if (g == refused && place != Place::kQuantize)
     return fail(err, OCTET_ERR_ARGUMENT, "octet_scheme.granularity is %s here; use %s.",
                 g == OCTET_PER_ROW ? "OCTET_PER_ROW, which belongs to dynamic layers,"
                                    : "OCTET_PER_CHANNEL, which belongs to weights,",
                 g == OCTET_PER_ROW ? "OCTET_PER_TENSOR or OCTET_PER_CHANNEL"
                                    : "OCTET_PER_ROW or OCTET_PER_TENSOR");
   if (g == OCTET_GRANULARITY_DEFAULT && place != Place::kObserver)
-    *granularity = place == Place::kWeights   ? OCTET_PER_CHANNEL
-                   : place == Place::kDynamic ? OCTET_PER_ROW
-                                              : OCTET_PER_TENSOR;
+    *granularity = place == Place::kWeights                                ? OCTET_PER_CHANNEL
+                   : place == Place::kDynamic || place == Place::kQuantize ? OCTET_PER_ROW
+                                                                           : OCTET_PER_TENSOR;
   return OCTET_OK;
 }
 
@@ -98,18 +110,19 @@ octet_status check_range_method(octet_error* err, const octet_scheme& s, Place p
 
 // What is of a later release, of another chooser or out of bounds, but for type and granularity.
 octet_status check_rest(octet_error* err, const octet_scheme& s, Place place) {
-  if (s.flags & OCTET_ROUND_AWAY)
+  if ((s.flags & OCTET_ROUND_AWAY) && is_layer(place))
     return fail(
         err, OCTET_ERR_UNSUPPORTED,
-        "octet_scheme.flags has OCTET_ROUND_AWAY, which this release does not have; leave it "
-        "out to round ties to even.");
+        "octet_scheme.flags has OCTET_ROUND_AWAY, which layers do not have; leave it out to "
+        "round ties to even.");
   if (s.flags & ~kKnownFlags)
     return fail_flags(
         err, "octet_scheme.flags", s.flags & ~kKnownFlags,
-        "OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE");
-  if (s.group && place != Place::kWeights)
+        "OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE, "
+        "OCTET_ROUND_AWAY");
+  if (s.group && !has_groups(place))
     return fail(err, OCTET_ERR_UNSUPPORTED,
-                "octet_scheme.group is %lld; only packed weights have groups: leave it 0.",
+                "octet_scheme.group is %lld; there are no groups here: leave it 0.",
                 static_cast<long long>(s.group));
   if ((s.group != 0) != (s.granularity == OCTET_PER_GROUP))
     return fail(err, OCTET_ERR_ARGUMENT,
@@ -165,8 +178,8 @@ int32_t halve(int32_t v, bool truncate) { return truncate ? v / 2 : v >> 1; }
 // The integers in force: the type's (or bits'), the caller's, NARROW and REDUCE_RANGE, in this
 // order.
 octet_status resolve_integers(octet_error* err, const octet_scheme& s, int32_t bits, Chooser* c) {
-  const bool is_signed = s.type == OCTET_S8 || s.type == OCTET_S4;
-  if (!bits) bits = s.type == OCTET_U4 || s.type == OCTET_S4 ? 4 : 8;
+  const bool is_signed = type_min(s.type) < 0;
+  if (!bits) bits = type_bytes(s.type) == 2 ? 16 : 8 / per_byte(s.type);
   const int32_t low = is_signed ? -(1 << (bits - 1)) : 0, high = low + (1 << bits) - 1;
   c->qmin = low;
   c->qmax = high;
@@ -235,9 +248,10 @@ octet_status resolve_scheme(octet_error* err, const octet_scheme* scheme, Place 
   r.type = s.type;
   r.granularity = s.granularity;
   r.axis = s.axis;
-  r.is_signed = s.type == OCTET_S8 || s.type == OCTET_S4;
+  r.is_signed = type_min(s.type) < 0;
   r.least_error = s.range == OCTET_RANGE_MSE;
   r.group = s.group;
+  r.away = s.flags & OCTET_ROUND_AWAY;
   // DynamicQuantizeLinear divides, in the choice of its zero point and when it quantizes.
   r.divide = (s.flags & OCTET_DIVIDE) || s.chooser == OCTET_CHOOSE_ONNX;
   r.chooser.formula = s.chooser;

@@ -13,7 +13,8 @@ enum class Place {
   kRanges,      // octet_choose_qparams: u8 affine; ranges have no granularity of their own
   kFloatZero,   // octet_choose_qparams_f32: the same, and the choosers with a float zero point
   kObserver,    // u8 affine; the observer's channels say the granularity
-  kFakeQuant,   // u8 affine per tensor; also 4 bits
+  kFakeQuant,   // u8 affine per tensor; also 16, 4 and 2 bits, and scales per group
+  kQuantize,    // u8 affine per row; the same
   kWeights,     // s8 symmetric per channel, -127..127; also 4 bits, and scales per group
   kDynamic,     // u8 affine per row
   kDynamicConv  // u8 affine per sample
@@ -24,9 +25,10 @@ struct ResolvedScheme {
   int32_t granularity;  // never OCTET_GRANULARITY_DEFAULT, except at kRanges and kObserver
   int32_t axis;         // as given: may be negative
   bool divide;          // quantize with x / s
+  bool away;            // ties away from 0: kFakeQuant, kQuantize
   bool is_signed;       // the type is
   bool least_error;     // kWeights: OCTET_RANGE_MSE
-  int64_t group;        // kWeights: elements of K that share a scale, 0: all
+  int64_t group;        // elements of K, or of the last dim, that share a scale, 0: all
   Chooser chooser;
   int32_t range;  // kObserver: OCTET_RANGE_...; else OBSERVED
   float percentile;

@@ -7,10 +7,21 @@ size_t type_bytes(octet_type t) {
   switch (t) {
     case OCTET_U8:
     case OCTET_S8:
+    case OCTET_U4:
+    case OCTET_S4:
+    case OCTET_U2:
+    case OCTET_S2:
       return 1;
+    case OCTET_F16:
+    case OCTET_BF16:
+    case OCTET_S16:
+    case OCTET_U16:
+      return 2;
     case OCTET_S32:
     case OCTET_F32:
       return 4;
+    case OCTET_S64:
+      return 8;
     default:
       return 0;
   }
@@ -38,8 +49,10 @@ octet_status check_type(octet_error* err, const char* name, octet_type type, uin
     return fail(err, OCTET_ERR_ARGUMENT,
                 "%s.type is %d, which is no known type; here it must be one of %s.", name, type,
                 allowed);
-  // A type that no tensor of this release has is a missing feature; another one is a mistake.
-  return fail(err, type_bytes(type) ? OCTET_ERR_ARGUMENT : OCTET_ERR_UNSUPPORTED,
+  // The types that every kind of tensor has are a mistake elsewhere, the others a missing feature.
+  constexpr uint32_t kEverywhere = kQ8Types | type_bit(OCTET_S32) | type_bit(OCTET_F32);
+  const bool mistake = kEverywhere >> type & 1;
+  return fail(err, mistake ? OCTET_ERR_ARGUMENT : OCTET_ERR_UNSUPPORTED,
               "%s.type is %s, but here it must be one of %s.", name, type_name(type), allowed);
 }
 
@@ -52,10 +65,8 @@ void extent(const View& v, const char** first, const char** last) {
     const int64_t far = (v.dims[i] - 1) * v.strides[i];
     (far < 0 ? low : high) += far;
   }
-  if (is_q4(v.type)) {  // rows begin at whole bytes
-    low /= 2;
-    high /= 2;
-  }
+  low /= per_byte(v.type);  // rows begin at whole bytes
+  high /= per_byte(v.type);
   const int64_t item = static_cast<int64_t>(v.item);
   *first = v.data + low * item;
   *last = v.data + high * item + item;
@@ -64,6 +75,7 @@ void extent(const View& v, const char** first, const char** last) {
 // Rows that interleave in one matrix (column slices of the same rows) do not overlap even though
 // their ranges do: same pitch, and spans disjoint modulo the pitch.
 bool interleaved(const View& a, const View& b) {
+  if (per_byte(a.type) != 1 || per_byte(b.type) != 1) return false;
   const RowPairs p = pair_rows(a, a), q = pair_rows(b, b);
   if (p.outer != 1 || q.outer != 1) return false;
   const int64_t a_item = static_cast<int64_t>(a.item), b_item = static_cast<int64_t>(b.item);
@@ -78,17 +90,20 @@ bool interleaved(const View& a, const View& b) {
   return offset >= a_span && offset + b_span <= pitch;
 }
 
-// Elements of 4 bits: two neighbours share a byte, and each row begins at one.
-octet_status check_nibbles(octet_error* err, const char* name, const View& v) {
+// Elements of 4 or 2 bits: neighbours share a byte, and each row begins at one.
+octet_status check_packed(octet_error* err, const char* name, const View& v) {
+  const int32_t each = per_byte(v.type);
   for (int i = 0; i < v.rank; ++i) {
     if (v.dims[i] <= 1) continue;
     const bool inner = i == v.rank - 1;
-    if (inner ? v.strides[i] != 1 : v.strides[i] % 2 != 0)
+    if (inner ? v.strides[i] != 1 : v.strides[i] % each != 0)
       return fail(err, OCTET_ERR_ARGUMENT,
-                  "%s.strides[%d] is %lld, but %s of 4-bit elements must be %s.", name, i,
+                  "%s.strides[%d] is %lld, but %s of %d-bit elements must be %s.", name, i,
                   static_cast<long long>(v.strides[i]),
-                  inner ? "the innermost stride" : "the strides between rows",
-                  inner ? "1" : "even, so that each row begins at a byte; pad the rows");
+                  inner ? "the innermost stride" : "the strides between rows", 8 / each,
+                  inner       ? "1"
+                  : each == 2 ? "even, so that each row begins at a byte; pad the rows"
+                              : "a multiple of 4, so that each row begins at a byte; pad the rows");
   }
   return OCTET_OK;
 }
@@ -111,7 +126,7 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
   v.type = t->type;
   v.rank = t->rank;
   v.q = t->q;
-  v.item = is_q4(t->type) ? 1 : type_bytes(t->type);
+  v.item = type_bytes(t->type);
   v.count = 1;
   bool given = false;
   for (int i = 0; i < t->rank; ++i) {
@@ -149,7 +164,7 @@ octet_status read_tensor(octet_error* err, const char* name, const octet_tensor*
                   "%s.strides[%d] is %lld; strides of activations must not be negative.", name, i,
                   static_cast<long long>(s));
   }
-  if (is_q4(v.type)) OCTET_TRY(check_nibbles(err, name, v));
+  if (per_byte(v.type) != 1) OCTET_TRY(check_packed(err, name, v));
   if (!(options & kAnyStrides) && v.rank) {
     if (v.dims[v.rank - 1] > 1 && v.strides[v.rank - 1] != 1)
       return fail(
@@ -191,7 +206,8 @@ octet_status check_overlap(octet_error* err, const char* out_name, const View& o
   extent(out, &a, &a_end);
   extent(in, &b, &b_end);
   if (a >= b_end || b >= a_end) return OCTET_OK;
-  if (in_place_allowed && out.data == in.data && out.item == in.item && out.rank == in.rank) {
+  if (in_place_allowed && out.data == in.data && out.item == in.item && out.rank == in.rank &&
+      per_byte(out.type) == per_byte(in.type)) {
     bool same = true;
     for (int i = 0; i < out.rank; ++i)
       same &= out.dims[i] == in.dims[i] && (out.strides[i] == in.strides[i] || out.dims[i] <= 1);

@@ -13,27 +13,48 @@ constexpr uint32_t kQ8Types = type_bit(OCTET_U8) | type_bit(OCTET_S8);
 
 constexpr uint32_t kQ4Types = type_bit(OCTET_U4) | type_bit(OCTET_S4);
 
-// Bytes of an element of U8, S8, S32, F32; 0 for types that tensors of this release do not have.
+constexpr uint32_t kQ2Types = type_bit(OCTET_U2) | type_bit(OCTET_S2);
+constexpr uint32_t kQ16Types = type_bit(OCTET_U16) | type_bit(OCTET_S16);
+constexpr uint32_t kRealTypes = type_bit(OCTET_F32) | type_bit(OCTET_F16) | type_bit(OCTET_BF16);
+
+// Bytes of an element; 1 where several share a byte, 0 for types that no tensor has.
 size_t type_bytes(octet_type t);
 const char* type_name(octet_type t);
 // ARGUMENT for an unknown type and one that has no place here, UNSUPPORTED for one of a later
 // release.
 octet_status check_type(octet_error* err, const char* name, octet_type type, uint32_t types);
 inline bool is_q8(octet_type t) { return t == OCTET_U8 || t == OCTET_S8; }
-// Two elements in a byte, the first in its low half: weight sources only.
+// Two elements in a byte, the first in its low half.
 inline bool is_q4(octet_type t) { return t == OCTET_U4 || t == OCTET_S4; }
-inline int32_t type_min(octet_type t) { return t == OCTET_S8 ? -128 : t == OCTET_S4 ? -8 : 0; }
+// Four elements in a byte, the first lowest.
+inline bool is_q2(octet_type t) { return t == OCTET_U2 || t == OCTET_S2; }
+inline int32_t per_byte(octet_type t) { return is_q4(t) ? 2 : is_q2(t) ? 4 : 1; }
+// The range of an integer type but for S32.
+inline int32_t type_min(octet_type t) {
+  return t == OCTET_S8    ? -128
+         : t == OCTET_S16 ? -32768
+         : t == OCTET_S4  ? -8
+         : t == OCTET_S2  ? -2
+                          : 0;
+}
 inline int32_t type_max(octet_type t) {
-  return t == OCTET_S8 ? 127 : t == OCTET_U4 ? 15 : t == OCTET_S4 ? 7 : 255;
+  return t == OCTET_S8    ? 127
+         : t == OCTET_S16 ? 32767
+         : t == OCTET_U16 ? 65535
+         : t == OCTET_U4  ? 15
+         : t == OCTET_S4  ? 7
+         : t == OCTET_U2  ? 3
+         : t == OCTET_S2  ? 1
+                          : 255;
 }
 
 struct View {
   char* data;
   octet_type type;
   int32_t rank;
-  int64_t dims[6], strides[6];  // elements
+  int64_t dims[7], strides[7];  // elements; a tensor has 6 dims, and one more with groups
   int64_t count;                // elements in all
-  size_t item;                  // bytes of an element; 1 where two share a byte
+  size_t item;                  // bytes of an element; 1 where several share a byte
   const octet_qparams* q;
 
   int64_t inner() const { return rank ? dims[rank - 1] : 1; }

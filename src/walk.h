@@ -21,7 +21,7 @@ struct Walk {
   int32_t inner_dim = -1;  // the kept dim that the run is, or -1
   int64_t outer = 1;       // runs: the product of the levels' sizes
   int32_t levels = 0;
-  Level level[6];  // the fastest first
+  Level level[7];  // the fastest first
 };
 
 // keep: mask of dims. All views have the dims of views[0]. For tensors with at least one element.
@@ -45,7 +45,7 @@ class Cursor {
 
  private:
   const Walk& walk_;
-  int64_t at_[6] = {}, offset_[kMaxWalked] = {};
+  int64_t at_[7] = {}, offset_[kMaxWalked] = {};
 };
 
 }  // namespace octet

@@ -16,6 +16,8 @@ prepare   {"cmd": "prepare", "form", "m", "n", "k", "data": path, "copies": C}
           A convolution has "conv" besides, an object with batch, in, out, channels,
           out_channels, kernel, stride, dilation, pad_lo, pad_hi, out_pad, groups, transposed.
           copies (1): as many packed weights, used in turn, so that none stays in a cache
+prepare_pass  {"cmd": "prepare_pass", "pass", "rows", "columns"}, answered as prepare is: a pass of
+          `octet bench quant` over a float matrix, with one scale or one for each row
 run       {"cmd": "run", "iterations": N}    {"seconds": total}
 output    {"cmd": "output", "path": path}    {"ok": true}; the raw output, u8 or float32
 quit      ends it
@@ -65,7 +67,7 @@ class Driver:
 
     def answer(self, request: dict) -> dict:
         command = request.get("cmd")
-        if command not in ("prepare", "run", "output"):
+        if command not in ("prepare", "prepare_pass", "run", "output"):
             return {"error": f"Unknown command {command!r}: give prepare, run, output or quit."}
         try:
             return getattr(self, command)(request)
@@ -100,6 +102,19 @@ class Driver:
         self.calls = itertools.cycle([each.call for each in prepared])
         note = "; ".join(part for part in (prepared[0].note, remark) if part)
         return {"ok": True, "note": note}
+
+    def prepare_pass(self, request: dict) -> dict:
+        name, rows, columns = request["pass"], int(request["rows"]), int(request["columns"])
+        try:
+            prepared = self.peer.prepare_pass(name, rows, columns)
+            prepared.call()
+        except self.layers.Absent as absent:
+            return {"absent": str(absent)}
+        except Exception as error:  # whatever the library raises is its refusal
+            return {"absent": f"{self.name} refused: {sentence(error)}"}
+        self.prepared = [prepared]
+        self.calls = itertools.repeat(prepared.call)
+        return {"ok": True, "note": prepared.note}
 
     def saturation(self, form: str, depthwise: bool | None) -> str:
         """Asks once whether the largest products come out whole, in a product (depthwise is None),

@@ -40,6 +40,10 @@ class Peer(ABC):
         """The same for a convolution; its output is [N, (D, (H,)) W, O]."""
         raise Absent("Its convolutions are not compared.")
 
+    def prepare_pass(self, name: str, rows: int, columns: int) -> Prepared:
+        """A pass of `octet bench quant` over a float32 matrix [rows, columns]."""
+        raise Absent("Its quantization passes are not compared.")
+
 
 def only_u8(form: str) -> None:
     if form != "u8":

@@ -94,6 +94,63 @@ class TorchPeer(Peer):
             call, lambda: call().numpy(), "quantized per tensor" if form == "dynamic" else ""
         )
 
+    def prepare_pass(self, name: str, rows: int, columns: int) -> Prepared:
+        """The operator that does the same; most allocate their output in every call."""
+        aten = torch.ops.aten
+        generator = torch.Generator().manual_seed(1)
+        x = torch.randn(rows, columns, generator=generator)
+        scale, zero = _one(0.03, torch.float32), _one(0, torch.int32)
+        scales, zeros = scale.expand(rows).clone(), zero.expand(rows).clone()
+        on = torch.ones(1, dtype=torch.int64)
+        low, high = _one(-4.0, torch.float32), _one(4.0, torch.float32)
+
+        def quantized():
+            return torch.quantize_per_tensor(x, 0.03, 128, torch.quint8)
+
+        def by_rows():
+            return torch.quantize_per_channel(x, scales, zeros, 0, torch.qint8)
+
+        def mask():
+            return torch.rand(rows, columns, generator=generator) < 0.9
+
+        def histogram():
+            from torch.ao.quantization import HistogramObserver
+
+            observer = HistogramObserver()
+            observer(x)
+            return partial(observer, x)
+
+        fake = aten.fake_quantize_per_tensor_affine_cachemask.default._op
+        fake_rows = aten.fake_quantize_per_channel_affine_cachemask.default._op
+        backward = aten.fake_quantize_per_tensor_affine_cachemask_backward.default._op
+        learn = aten._fake_quantize_learnable_per_tensor_affine_backward.default._op
+        fused = aten._fused_moving_avg_obs_fq_helper.default._op
+        calls = {
+            "quantize": lambda: partial(
+                aten.quantize_per_tensor.default._op, x, 0.03, 128, torch.quint8
+            ),
+            "quantize_rows": lambda: partial(
+                aten.quantize_per_channel.default._op, x, scales, zeros, 0, torch.qint8
+            ),
+            "dequantize": lambda: partial(aten.dequantize.self._op, quantized()),
+            "dequantize_rows": lambda: partial(aten.dequantize.self._op, by_rows()),
+            "fake_quant": lambda: partial(fake, x, 0.03, 0, -128, 127),
+            "fake_quant_rows": lambda: partial(fake_rows, x, scales, zeros, 0, -128, 127),
+            "backward": lambda: partial(backward, x, mask()),
+            "learn_backward": lambda: partial(
+                learn, x.clone(), x, scale, _one(0.0, torch.float32), -128, 127, 1.0
+            ),
+            "step": lambda: partial(
+                fused, x, on, on, low, high, scale, zero, 0.01, -128, 127, 0, False, False
+            ),
+            "clip": lambda: partial(aten.clamp.default._op, x, -1.0, 1.0),
+            "min_max": lambda: partial(aten.aminmax.default._op, x),
+            "histogram": histogram,
+        }
+        if name not in calls:
+            raise Absent("PyTorch has no operator for this pass.")
+        return Prepared(calls[name](), lambda: np.empty(0))
+
     def prepare_conv(self, form: str, layer: ConvLayer) -> Prepared:
         only_u8(form)
         g = layer.geometry

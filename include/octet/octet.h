@@ -157,17 +157,20 @@ typedef struct octet_qtype {
 /* A view of qparams, real = scale[c] * (q - zero_point[c]). */
 typedef struct octet_qparams {
   int64_t count; /* scales given: 1 (per tensor) or dims[axis] (per channel, or per row with axis
-                    0); with a group N * K / group, as [N][K/group] */
-  int64_t group; /* weights: elements of K that share a scale, a divisor of K and a multiple of
-                    4, of 8 where the type is S4 or U4; else 0 */
+                    0); with a group that times the groups of the last dim, [dims[axis]][groups],
+                    or the groups alone where axis is the last dim */
+  int64_t group; /* 0, or elements of the last dim that share a scale, a divisor of it. In weights:
+                    of K, with count N * K / group, a multiple of 4, of 8 for S4 and U4 */
   int32_t axis;  /* the dim that count > 1 belongs to; negative counts from the end */
   int32_t qmin, qmax; /* qmin = qmax = 0: the type's whole range; else qmin <= 0 <= qmax, qmin <
                          qmax, in the type */
   uint32_t flags; /* OCTET_DIVIDE: quantize divides by the scale instead of multiplying by 1/scale
-                     (ONNX) */
+                     (ONNX); OCTET_ROUND_AWAY: ties away from 0 (with OCTET_DIVIDE: TFLite). Both
+                     for functions that quantize with it */
   const float* scale;          /* count values in [2^-60, 2^60] */
   const int32_t* zero_point;   /* count values within the type's range; NULL: all 0 */
-  const float* zero_point_f32; /* NULL; float zero points are not in this release */
+  const float* zero_point_f32; /* instead of zero_point, count finite values, added before rounding
+                                  (embedding tables): the element-wise functions only, not S32 */
   const void* reserved;        /* NULL */
 } octet_qparams;
 
@@ -180,8 +183,9 @@ typedef struct octet_tensor {
   int64_t dims[6],
       strides[6]; /* elements; strides all 0: dense, row-major. The innermost stride is 1, except in
                      weight sources, which may have any strides (transposed views need no copy).
-                     S4 and U4, weight sources only: two elements in a byte, the first in its low
-                     half, S4 in two's complement; innermost stride 1, the others even */
+                     S4, U4, S2, U2: two or four elements in a byte, the first lowest, signed ones
+                     in two's complement; innermost stride 1, each row begins at a byte. U2, S2,
+                     U16, S16, F16 and BF16: octet_quantize and the like only */
   uint32_t flags; /* 0 */
   int32_t reserved; /* 0 */
 } octet_tensor;
@@ -230,9 +234,9 @@ typedef struct octet_exec {
 typedef struct octet_scheme {
   uint32_t struct_size,
       flags;       /* OCTET_SYMMETRIC, OCTET_NARROW, OCTET_REDUCE_RANGE, OCTET_POW2, OCTET_DIVIDE */
-  int64_t group;   /* OCTET_PER_GROUP: elements of K, as in octet_qparams; else 0 */
-  octet_type type; /* OCTET_U8 or OCTET_S8; also OCTET_S4 and OCTET_U4 for weights and
-                      fake-quantizers */
+  int64_t group;   /* OCTET_PER_GROUP: elements of K or the last dim, as in octet_qparams; else 0 */
+  octet_type type; /* OCTET_U8 or OCTET_S8; also OCTET_S4 and OCTET_U4 but for dynamic layers; U16,
+                      S16, U2 and S2 where no layer takes the scheme */
   int32_t granularity, axis, chooser, range;
   int32_t qmin, qmax; /* both 0: the type's whole range (NARROW: without the lowest value) */
   int32_t reserved;
@@ -248,7 +252,7 @@ enum {
   OCTET_REDUCE_RANGE = 4,
   OCTET_POW2 = 8,
   OCTET_DIVIDE = 16,
-  OCTET_ROUND_AWAY = 32 /* not in this release */
+  OCTET_ROUND_AWAY = 32 /* ties away from 0, as TFLite; not in layers */
 };
 
 typedef struct octet_context_desc {
@@ -425,13 +429,34 @@ typedef struct octet_fake_quantizer {
       flags;      /* OCTET_NO_OBSERVE, OCTET_NO_QUANTIZE: the two switches of a QAT schedule */
   float momentum; /* moving range; 0: 0.01; 1: this batch only; in (0, 1] */
   int32_t bits;   /* 0: the scheme's type; else 2..16, signed or unsigned as the scheme's type */
-  size_t count;   /* 1, or dims[axis] with a per-channel scheme */
-  const octet_scheme* scheme; /* NULL: u8 affine per tensor; types U8, S8, U4, S4 */
+  size_t count;   /* 1, or as octet_qparams counts for a scheme per channel or per group */
+  const octet_scheme* scheme; /* NULL: u8 affine per tensor */
   float *run_min, *run_max;   /* count each, read and written; at first +inf and -inf */
   float* scale;               /* count, written */
   int32_t* zero_point;        /* count, written */
 } octet_fake_quantizer;
 enum { OCTET_NO_OBSERVE = 1, OCTET_NO_QUANTIZE = 2 };
+
+typedef struct octet_learn_desc {
+  uint32_t struct_size, flags; /* flags: 0 */
+  int32_t kind;                /* OCTET_LEARN_LSQ, OCTET_LEARN_LSQ_PLUS */
+  float grad_factor; /* of the sums: 1 / sqrt(elements * qmax) in the LSQ paper; finite; 0: 1 */
+} octet_learn_desc;
+enum { OCTET_LEARN_LSQ = 0, OCTET_LEARN_LSQ_PLUS };
+
+typedef struct octet_amax_desc {
+  uint32_t struct_size, flags; /* OCTET_UNSIGNED, OCTET_NARROW */
+  int32_t bits;                /* 2..16 */
+  int32_t axis;                /* the dim of amax; negative counts from the end */
+  size_t count;                /* 1, or dims[axis] */
+  const float* amax;           /* count magnitudes, finite, 0 or more */
+  const float* pre_scale;      /* NULL; or factors that x is multiplied by first (SmoothQuant), for
+                                  each index of the last dim, within [2^-60, 2^60] */
+  size_t pre_count;            /* 0, 1 or the last dim */
+  float scale_amax;            /* amax counts times this; 0: 1; positive */
+  int32_t reserved;            /* 0 */
+} octet_amax_desc;
+enum { OCTET_UNSIGNED = 1 };
 
 typedef struct octet_gemm_desc {
   uint32_t struct_size, flags; /* flags: 0 */
@@ -715,22 +740,41 @@ OCTET_API octet_status octet_choose_qparams_f32(const octet_scheme* s, const flo
                                                 const float* max, size_t count, float* scale,
                                                 float* zero_point, octet_error* err);
 
-/* q = clamp(rne(x * fl(1/s)) + z, qmin, qmax); NaN -> qmin. x F32, q U8 or S8 of the same dims;
- * qparams in q->q. */
+/* q = clamp(rne(x * fl(1/s)) + z, qmin, qmax); NaN -> qmin. x F32, F16 or BF16, q of the same dims
+ * and any integer type but S64 (S32: zero point 0); qparams in q->q. The bits that a row of S4, U4,
+ * S2 or U2 leaves over in its last byte become 0. With a float zero point
+ * q = clamp(rne(x * fl(1/s) + z), qmin, qmax). */
 OCTET_API octet_status octet_quantize(const octet_context* c, const octet_tensor* x,
                                       const octet_tensor* q, const octet_exec* e, octet_error* err);
 
-/* y = fl(s * float(q - z)). q U8, S8 or S32 (zero point 0) with qparams in q->q, y F32. */
+/* y = fl(s * float(q - z)). q of any type that octet_quantize writes, with qparams in q->q; y F32,
+ * or F16 or BF16, to which y is rounded (ties to even; beyond F16's range its largest number). With
+ * a float zero point y = fl(s * fl(float(q) - z)). */
 OCTET_API octet_status octet_dequantize(const octet_context* c, const octet_tensor* q,
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
 
-/* From q's qparams to y's. q U8, S8 or S32 (zero point 0), y U8 or S8, in place where both have
- * one byte. From 8 bits it is quantize(dequantize(q)); from S32 it is rne(clamp(v)) + z2 with
- * v = fl(float(q) * fl(s1/s2)). */
+/* From q's qparams to y's, both of any type that octet_quantize writes, in place where elements
+ * have the same size. It is quantize(dequantize(q)); but from S32 it is rne(clamp(v)) + z2 with v =
+ * fl(float(q) * fl(s1/s2)). */
 OCTET_API octet_status octet_requantize(const octet_context* c, const octet_tensor* q,
                                         const octet_tensor* y, const octet_exec* e,
                                         octet_error* err);
+
+/* Observes x, chooses and quantizes in one call. s NULL: u8 affine per row, a row being all dims
+ * but the last; also per tensor, per channel and per group. q: of the scheme's type, q->q NULL.
+ * scale and zero_point get count values: 1, the rows, or as octet_qparams counts them. Elements
+ * that are not finite are left out of the range; the rest of them is as in octet_quantize. */
+OCTET_API octet_status octet_quantize_dynamic(const octet_context* c, const octet_tensor* x,
+                                              const octet_scheme* s, const octet_tensor* q,
+                                              float* scale, int32_t* zero_point, size_t count,
+                                              const octet_exec* e, octet_error* err);
+
+/* Copies elements of the same type, any but packed ones, or converts among F32, F16 and BF16 (ties
+ * to even; beyond F16's range, infinities too, its largest number). from.q and to.q play no part.
+ */
+OCTET_API octet_status octet_copy(const octet_context* c, const octet_tensor* from,
+                                  const octet_tensor* to, const octet_exec* e, octet_error* err);
 
 /* ---- raw GEMM ---- */
 
@@ -771,6 +815,57 @@ OCTET_API octet_status octet_fake_quant(const octet_context* c, const octet_tens
 OCTET_API octet_status octet_fake_quant_backward(const octet_context* c, const octet_tensor* dy,
                                                  const uint8_t* mask, const octet_tensor* dx,
                                                  const octet_exec* e, octet_error* err);
+
+/* ---- fake-quantization with learned ranges ---- */
+
+/* Fake-quantization whose scale and zero point are trained: as octet_fake_quant with q->scale and,
+ * if the zero point is learned too, q->zero_point_f32; otherwise q->zero_point, or NULL for 0.
+ * OCTET_LEARN_LSQ takes the integer nearest to a float zero point, within [qmin, qmax]; LSQ_PLUS
+ * the float itself. In place allowed. */
+OCTET_API octet_status octet_fake_quant_learn(const octet_context* c, const octet_learn_desc* d,
+                                              const octet_tensor* x, const octet_qparams* q,
+                                              const octet_tensor* y, const octet_exec* e,
+                                              octet_error* err);
+
+/* Its gradients. Where the unclamped integer lies in [qmin, qmax]: dx = dy, and dy * ((y - x) / s)
+ * counts for the scale; elsewhere dx = 0, dy * (bound - z) counts for the scale and -dy * s for the
+ * zero point. dscale[i] and dzero_point[i] (NULL: not learned), i < count = q->count, get the sums
+ * times grad_factor, added in binary64 in one order for any number of threads (docs/numerics.md,
+ * "Sums"); they are overwritten. dx may be dy. With one scale, threads are used only where the
+ * workspace has 16 bytes for each 4,096 elements, and 63 more. */
+OCTET_API octet_status octet_fake_quant_learn_backward(
+    const octet_context* c, const octet_learn_desc* d, const octet_tensor* dy,
+    const octet_tensor* x, const octet_qparams* q, const octet_tensor* dx, float* dscale,
+    float* dzero_point, size_t count, const octet_exec* e, octet_error* err);
+
+/* y = min(max(x, *lo), *hi), finite *lo <= *hi; a NaN stays. PACT is a clip with lo fixed at 0; the
+ * learned range of a TensorQuantizer clips and then quantizes with amax = max(-lo, hi). In place.
+ */
+OCTET_API octet_status octet_clip(const octet_context* c, const octet_tensor* x, const float* lo,
+                                  const float* hi, const octet_tensor* y, const octet_exec* e,
+                                  octet_error* err);
+
+/* dx = dy where *lo < x < *hi, else 0; *dlo = sum of dy where x <= *lo, *dhi = sum of dy where
+ * x >= *hi (NULL: fixed). dx may be dy; sums and workspace as octet_fake_quant_learn_backward. */
+OCTET_API octet_status octet_clip_backward(const octet_context* c, const octet_tensor* dy,
+                                           const octet_tensor* x, const float* lo, const float* hi,
+                                           const octet_tensor* dx, float* dlo, float* dhi,
+                                           const octet_exec* e, octet_error* err);
+
+/* Quantization by the largest magnitude, as NVIDIA's tensor_quant: scale = fl(bound / amax) with
+ * bound = 2^(bits - 1) - 1, or 2^bits - 1 unsigned; q = clamp(rne(fl(x * scale)), -bound or 0,
+ * bound), so always narrow. q: F32, or an integer type of one or two bytes that holds the range.
+ * scale: d->count values, or NULL. An amax of at most 2^-24 gives q = 0 and scale 1. ARGUMENT: a
+ * negative amax, a negative x with OCTET_UNSIGNED. */
+OCTET_API octet_status octet_amax_quantize(const octet_context* c, const octet_amax_desc* d,
+                                           const octet_tensor* x, const octet_tensor* q,
+                                           float* scale, const octet_exec* e, octet_error* err);
+
+/* The same and back: y = fl(q / scale), q not narrow unless OCTET_NARROW; mask = 1 where |x| <=
+ * amax, the real value (dense, or NULL). Backward: octet_fake_quant_backward. In place. */
+OCTET_API octet_status octet_amax_fake_quant(const octet_context* c, const octet_amax_desc* d,
+                                             const octet_tensor* x, const octet_tensor* y,
+                                             uint8_t* mask, const octet_exec* e, octet_error* err);
 
 /* ---- folding ---- */
 

@@ -18,38 +18,56 @@ inline Ints load_ints(const void* p, size_t i, int8_t) {
   return hn::PromoteTo(kInt,
                        hn::LoadU(hn::Rebind<int8_t, IntTag>(), static_cast<const int8_t*>(p) + i));
 }
+inline Ints load_ints(const void* p, size_t i, uint16_t) {
+  return hn::PromoteTo(
+      kInt, hn::LoadU(hn::Rebind<uint16_t, IntTag>(), static_cast<const uint16_t*>(p) + i));
+}
+inline Ints load_ints(const void* p, size_t i, int16_t) {
+  return hn::PromoteTo(
+      kInt, hn::LoadU(hn::Rebind<int16_t, IntTag>(), static_cast<const int16_t*>(p) + i));
+}
 inline Ints load_ints(const void* p, size_t i, int32_t) {
   return hn::LoadU(kInt, static_cast<const int32_t*>(p) + i);
 }
 
-// Stores one byte for each lane; the values fit into Out.
+// Stores one element of 8 or 16 bits for each lane; the values fit into Out.
 template <class Out>
 void store_bytes(Ints v, Out* p) {
-  const hn::Rebind<Out, IntTag> bytes;
-  hn::StoreU(hn::DemoteTo(bytes, v), bytes, p);
+  const hn::Rebind<Out, IntTag> narrow;
+  hn::StoreU(hn::DemoteTo(narrow, v), narrow, p);
 }
 
 // Stores a byte for each lane of four vectors, one after the other; the values fit into Out.
+// stream: past the caches, where the instruction set can; p is then aligned to four vectors' bytes.
 // Packing works within blocks of 128 bits; `order` then brings groups of four bytes into theirs.
 template <class Out>
-void store_bytes4(Ints a, Ints b, Ints c, Ints d, Out* p) {
+void store_bytes4(Ints a, Ints b, Ints c, Ints d, Out* p, bool stream) {
 #if HWY_TARGET == HWY_AVX3
   const __m512i ab = _mm512_packs_epi32(a.raw, b.raw), cd = _mm512_packs_epi32(c.raw, d.raw);
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i y =
       static_cast<Out>(-1) < 0 ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
-  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, y));
+  const __m512i v = _mm512_permutexvar_epi32(order, y);
+  if (stream)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), v);
+  else
+    _mm512_storeu_si512(p, v);
 #elif HWY_TARGET == HWY_AVX2
   const __m256i ab = _mm256_packs_epi32(a.raw, b.raw), cd = _mm256_packs_epi32(c.raw, d.raw);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i y =
       static_cast<Out>(-1) < 0 ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(y, order));
+  const __m256i v = _mm256_permutevar8x32_epi32(y, order);
+  if (stream)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), v);
+  else
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
 #else
   store_bytes(a, p);
   store_bytes(b, p + kLanes);
   store_bytes(c, p + 2 * kLanes);
   store_bytes(d, p + 3 * kLanes);
+  (void)stream;
 #endif
 }
 
@@ -61,22 +79,40 @@ inline Ints round_to_int(Floats v) {
   return hn::Sub(hn::BitCast(kInt, hn::Add(v, magic)), hn::BitCast(kInt, magic));
 }
 
+// A float zero point of a run that may have none.
+template <bool kUniform>
+class FloatZero {
+ public:
+  FloatZero(const float* p, int32_t step) : zero_(p ? p : &kNone, p ? step : 0), given_(p) {}
+  Floats add(Floats v, size_t i) const { return given_ ? hn::Add(v, zero_(i)) : v; }
+  Floats subtract(Floats v, size_t i) const { return given_ ? hn::Sub(v, zero_(i)) : v; }
+
+ private:
+  static constexpr float kNone = 0;
+  Param<FloatTag, kUniform> zero_;
+  bool given_;
+};
+
 // real = s * (q - z). From 32 bits the zero point is 0 and in_zero is not looked at.
 template <class In, bool kUniform>
 class Dequantizer {
  public:
   explicit Dequantizer(const Run& r)
-      : scale_(r.in_scale, r.in_step), zero_(zero_of(r), r.in_step) {}
+      : scale_(r.in_scale, r.in_step),
+        zero_(zero_of(r), r.in_step),
+        float_zero_(r.in_float, r.in_step) {}
   Floats operator()(Ints q, size_t i) const {
-    if constexpr (sizeof(In) == 1) q = hn::Sub(q, zero_(i));
-    return hn::Mul(scale_(i), hn::ConvertTo(kFloat, q));
+    if constexpr (kHasZero) q = hn::Sub(q, zero_(i));
+    return hn::Mul(scale_(i), float_zero_.subtract(hn::ConvertTo(kFloat, q), i));
   }
 
  private:
+  static constexpr bool kHasZero = sizeof(In) < 4;
   static constexpr int32_t kNone = 0;
-  static const int32_t* zero_of(const Run& r) { return sizeof(In) == 1 ? r.in_zero : &kNone; }
+  static const int32_t* zero_of(const Run& r) { return kHasZero ? r.in_zero : &kNone; }
   Param<FloatTag, kUniform> scale_;
   Param<IntTag, kUniform> zero_;
+  FloatZero<kUniform> float_zero_;
 };
 
 // q - z = rne(clamp(x * inv, qmin - z, qmax - z)). The bounds are integers, so clamping before
@@ -91,7 +127,9 @@ class Quantizer {
         qmax_(hn::Set(kInt, r.qmax)),
         low_(hn::Sub(qmin_, zero_(0))),
         high_(hn::Sub(qmax_, zero_(0))),
-        divide_(r.divide != 0) {}
+        float_zero_(r.out_float, r.out_step),
+        divide_(r.divide != 0),
+        away_(r.away != 0) {}
 
   Ints zero(size_t i) const { return zero_(i); }
   Ints low(size_t i) const { return kUniform ? low_ : hn::Sub(qmin_, zero_(i)); }
@@ -100,21 +138,36 @@ class Quantizer {
   Floats scaled(Floats x, size_t i) const {
     return divide_ ? hn::Div(x, inverse_(i)) : hn::Mul(x, inverse_(i));
   }
+  // With a float zero point, which is added before anything is rounded.
+  Floats shifted(Floats t, size_t i) const { return float_zero_.add(t, i); }
+  Floats unshifted(Floats q, size_t i) const { return float_zero_.subtract(q, i); }
   // A NaN (always quiet: it comes out of an operation) becomes low: every target's Max and Min give
   // their second operand for it.
-  static Ints round_within(Floats t, Ints low, Ints high) {
+  Ints round_within(Floats t, Ints low, Ints high) const {
     t = hn::Min(hn::Max(t, hn::ConvertTo(kFloat, low)), hn::ConvertTo(kFloat, high));
-    return round_to_int(t);
+    const Ints q = round_to_int(t);
+    return away_ ? away_from_zero(t, q) : q;
   }
   Ints operator()(Floats t, size_t i) const {
     return hn::Add(round_within(t, low(i), high(i)), zero_(i));
   }
 
  private:
+  // q, the nearest integer to t with ties to even, with ties away from 0 instead.
+  static Ints away_from_zero(Floats t, Ints q) {
+    const Floats rest = hn::Sub(t, hn::ConvertTo(kFloat, q)), zero = hn::Zero(kFloat);
+    const auto up = hn::And(hn::Eq(rest, hn::Set(kFloat, 0.5f)), hn::Gt(t, zero));
+    const auto down = hn::And(hn::Eq(rest, hn::Set(kFloat, -0.5f)), hn::Lt(t, zero));
+    const Ints one = hn::Set(kInt, 1);
+    q = hn::Add(q, hn::IfThenElseZero(hn::RebindMask(kInt, up), one));
+    return hn::Sub(q, hn::IfThenElseZero(hn::RebindMask(kInt, down), one));
+  }
+
   Param<FloatTag, kUniform> inverse_;
   Param<IntTag, kUniform> zero_;
   Ints qmin_, qmax_, low_, high_;
-  bool divide_;
+  FloatZero<kUniform> float_zero_;
+  bool divide_, away_;
 };
 
 }  // namespace

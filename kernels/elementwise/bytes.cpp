@@ -18,6 +18,7 @@ struct Flip {
   using Y = uint8_t;
   static constexpr size_t kStep = kBytes;
   static constexpr bool kWritesMask = false;
+  static constexpr bool kStreams = false;
   static constexpr size_t written(size_t n) { return n; }
 
   template <bool>

@@ -13,6 +13,7 @@ using ByteTag = hn::Rebind<uint8_t, IntTag>;
 
 struct FakeQuant : LaneOp<float, float> {
   static constexpr bool kWritesMask = true;
+  static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
     const Quantizer<kUniform> quantize(r);
@@ -23,7 +24,7 @@ struct FakeQuant : LaneOp<float, float> {
       const Ints low = quantize.low(i), high = quantize.high(i);
       // Rounded within a range wider by one on either side, whatever would leave the range still
       // does: the mask asks for the unclamped integer.
-      const Floats t = quantize.scaled(hn::LoadU(kFloat, x + i), i);
+      const Floats t = quantize.shifted(quantize.scaled(hn::LoadU(kFloat, x + i), i), i);
       const Ints wide = quantize.round_within(t, hn::Sub(low, one), hn::Add(high, one));
       const Ints q = hn::Min(hn::Max(wide, low), high);
       if (r.mask) {
@@ -31,20 +32,22 @@ struct FakeQuant : LaneOp<float, float> {
         store_bytes(pass, r.mask + i);
       }
       // By way of an integer: a -0 becomes +0, as it does in dequantize.
-      hn::StoreU(hn::Mul(hn::ConvertTo(kFloat, q), scale(i)), kFloat, static_cast<float*>(r.y) + i);
+      const Floats real = quantize.unshifted(hn::ConvertTo(kFloat, q), i);
+      store(hn::Mul(real, scale(i)), r, static_cast<float*>(r.y) + i);
     }
   }
 };
 
 struct Ste : LaneOp<float, float> {
+  static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
     const float* dy = static_cast<const float*>(r.x);
     for (size_t i = 0; i < r.n; i += kLanes) {
       const Ints pass = hn::PromoteTo(kInt, hn::LoadU(ByteTag(), r.mask + i));
       const auto blocked = hn::RebindMask(kFloat, hn::Eq(pass, hn::Zero(kInt)));
-      hn::StoreU(hn::IfThenZeroElse(blocked, hn::LoadU(kFloat, dy + i)), kFloat,
-                 static_cast<float*>(r.y) + i);
+      store(hn::IfThenZeroElse(blocked, hn::LoadU(kFloat, dy + i)), r,
+            static_cast<float*>(r.y) + i);
     }
   }
 };

@@ -10,6 +10,7 @@
 // the bits of the body by construction.
 #pragma once
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 #include <string.h>
 
@@ -66,13 +67,71 @@ const T* stage(const void* p, size_t first, size_t count, T* copy) {
   return copy;
 }
 
-// Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop
-// (a power of two), and loop<kUniform>(run), which wants run.n to be a multiple of kStep.
-template <class Op>
-void apply(const Run* r) {
+// Runs the `count` elements of r from `first` on, less than a step, from copies.
+template <class Op, class Loop>
+void apply_rest(const Run* r, size_t first, size_t count, const Loop& loop) {
   using X = typename Op::X;
   using Y = typename Op::Y;
   constexpr size_t kStep = Op::kStep;
+  Run part = *r;
+  alignas(64) X x[kStep];
+  alignas(64) Y y[kStep];
+  alignas(64) uint8_t mask[kStep];
+  alignas(64) float in_scale[kLanes], out_inv[kLanes], out_scale[kLanes];
+  alignas(64) float in_float[kLanes], out_float[kLanes];
+  alignas(64) int32_t in_zero[kLanes], out_zero[kLanes];
+  part.n = kStep;
+  part.stream = 0;
+  part.x = stage<kStep>(r->x, first, count, x);
+  part.y = y;
+  if (r->mask) {
+    stage<kStep>(r->mask, first, count, mask);
+    part.mask = mask;
+  }
+  if constexpr (Op::kStep == kLanes) {  // the others have no parameters
+    if (r->in_step) {
+      if (r->in_scale) part.in_scale = stage<kLanes>(r->in_scale, first, count, in_scale);
+      if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, first, count, in_zero);
+      if (r->in_float) part.in_float = stage<kLanes>(r->in_float, first, count, in_float);
+    }
+    if (r->out_step) {
+      part.out_inv = stage<kLanes>(r->out_inv, first, count, out_inv);
+      part.out_zero = stage<kLanes>(r->out_zero, first, count, out_zero);
+      if (r->out_scale) part.out_scale = stage<kLanes>(r->out_scale, first, count, out_scale);
+      if (r->out_float) part.out_float = stage<kLanes>(r->out_float, first, count, out_float);
+    }
+  }
+  loop(part);
+  memcpy(static_cast<Y*>(r->y) + first, y, Op::written(count) * sizeof(Y));
+  if (Op::kWritesMask && r->mask) memcpy(r->mask + first, mask, count);
+}
+
+// r without its first k elements.
+template <class Op>
+Run skip(const Run& r, size_t k) {
+  const auto along = [k](auto* p, int32_t step) { return p && step ? p + k : p; };
+  Run s = r;
+  s.n -= k;
+  s.x = static_cast<const typename Op::X*>(r.x) + k;
+  s.y = static_cast<typename Op::Y*>(r.y) + k;
+  s.mask = along(r.mask, 1);
+  s.in_scale = along(r.in_scale, r.in_step);
+  s.in_zero = along(r.in_zero, r.in_step);
+  s.in_float = along(r.in_float, r.in_step);
+  s.out_inv = along(r.out_inv, r.out_step);
+  s.out_scale = along(r.out_scale, r.out_step);
+  s.out_zero = along(r.out_zero, r.out_step);
+  s.out_float = along(r.out_float, r.out_step);
+  return s;
+}
+
+// Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop
+// (a power of two), and loop<kUniform>(run), which wants run.n to be a multiple of kStep and, where
+// it is to stream, run.y to begin a cache line.
+template <class Op>
+void apply(const Run* r) {
+  using Y = typename Op::Y;
+  constexpr size_t kStep = Op::kStep, kLine = 64;
   const bool uniform = !r->in_step && !r->out_step;
   const auto loop = [uniform](const Run& run) {
     if (uniform) return Op::template loop<true>(run);
@@ -80,37 +139,32 @@ void apply(const Run* r) {
   };
 
   Run part = *r;
-  const size_t whole = r->n & ~(kStep - 1), rest = r->n - whole;
+  if constexpr (Op::kStreams) {
+    const size_t past = reinterpret_cast<uintptr_t>(r->y) % kLine;
+    if (past % sizeof(Y)) part.stream = 0;
+    if (part.stream && past) {
+      size_t head = (kLine - past) / sizeof(Y);
+      if (head > r->n) head = r->n;
+      for (size_t i = 0; i < head; i += kStep)
+        apply_rest<Op>(r, i, head - i < kStep ? head - i : kStep, loop);
+      part = skip<Op>(part, head);
+    }
+  }
+  const size_t whole = part.n & ~(kStep - 1), rest = part.n - whole;
+  const Run all = part;
   part.n = whole;
   if (whole) loop(part);
-  if (!rest) return;
+  if (rest) apply_rest<Op>(&all, whole, rest, loop);
+  if constexpr (Op::kStreams)
+    if (part.stream) hwy::FlushStream();
+}
 
-  alignas(64) X x[kStep];
-  alignas(64) Y y[kStep];
-  alignas(64) uint8_t mask[kStep];
-  alignas(64) float in_scale[kLanes], out_inv[kLanes], out_scale[kLanes];
-  alignas(64) int32_t in_zero[kLanes], out_zero[kLanes];
-  part.n = kStep;
-  part.x = stage<kStep>(r->x, whole, rest, x);
-  part.y = y;
-  if (r->mask) {
-    stage<kStep>(r->mask, whole, rest, mask);
-    part.mask = mask;
-  }
-  if constexpr (Op::kStep == kLanes) {  // the others have no parameters
-    if (r->in_step) {
-      part.in_scale = stage<kLanes>(r->in_scale, whole, rest, in_scale);
-      if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, whole, rest, in_zero);
-    }
-    if (r->out_step) {
-      part.out_inv = stage<kLanes>(r->out_inv, whole, rest, out_inv);
-      part.out_zero = stage<kLanes>(r->out_zero, whole, rest, out_zero);
-      if (r->out_scale) part.out_scale = stage<kLanes>(r->out_scale, whole, rest, out_scale);
-    }
-  }
-  loop(part);
-  memcpy(static_cast<Y*>(r->y) + whole, y, Op::written(rest) * sizeof(Y));
-  if (Op::kWritesMask && r->mask) memcpy(r->mask + whole, mask, rest);
+// Stores a vector, past the caches where the run is to stream.
+inline void store(Floats v, const Run& r, float* p) {
+  if (r.stream)
+    hn::Stream(v, kFloat, p);
+  else
+    hn::StoreU(v, kFloat, p);
 }
 
 // What most kernels are: one vector of 32-bit lanes a turn, as many elements out as in.
@@ -120,6 +174,7 @@ struct LaneOp {
   using Y = Out;
   static constexpr size_t kStep = kLanes;
   static constexpr bool kWritesMask = false;
+  static constexpr bool kStreams = false;
   static constexpr size_t written(size_t n) { return n; }
 };
 

@@ -64,6 +64,9 @@ class Fuzz {
     return t;
   }
   octet_type type() { return static_cast<octet_type>(1 + random_.below(4)); }
+  octet_type element_type() {
+    return one_in(2) ? type() : static_cast<octet_type>(1 + random_.below(13));
+  }
   octet_type q8() { return one_in(2) ? OCTET_U8 : OCTET_S8; }
   float scale() { return mostly_float(scales_[random_.below(100)]); }
   int32_t zero() { return mostly(zeros_[random_.below(100)]); }
@@ -145,6 +148,7 @@ class Fuzz {
   bool workspace_in_arena_ = false;
   std::map<int32_t, int> statuses_;
   std::map<std::string, int> accepted_;
+  std::vector<float> sums_ = std::vector<float>(2 * kQparams);
 };
 
 [[noreturn]] void die(const char* name, const char* what, const char* text) {
@@ -210,6 +214,10 @@ const octet_qparams* Fuzz::qparams(const octet_tensor& t) {
   q.zero_point = one_in(4) ? nullptr : zeros_.data();
   q.flags = one_in(4) ? uint32_t{OCTET_DIVIDE} : mostly(uint32_t{0}, 200);
   q.group = mostly(int64_t{0}, 200);
+  if (one_in(20)) {
+    q.group = 1 + static_cast<int64_t>(random_.below(4));
+    q.count = static_cast<int64_t>(random_.below(16));
+  }
   if (one_in(4)) {
     q.qmin = wild32();
     q.qmax = wild32();
@@ -560,8 +568,8 @@ void Fuzz::gemm() {
 
 void Fuzz::elements() {
   const std::vector<int64_t> dims = shape();
-  octet_tensor x = tensor(one_in(2) ? OCTET_F32 : type(), dims);
-  octet_tensor y = tensor(one_in(2) ? OCTET_F32 : type(), dims);
+  octet_tensor x = tensor(one_in(2) ? OCTET_F32 : element_type(), dims);
+  octet_tensor y = tensor(one_in(2) ? OCTET_F32 : element_type(), dims);
   if (x.type != OCTET_F32 || one_in(40)) x.q = qparams(x);
   if (y.type != OCTET_F32 || one_in(40)) y.q = qparams(y);
   if (one_in(5)) y.data = x.data;
@@ -570,6 +578,19 @@ void Fuzz::elements() {
   check("quantize", [&](octet_error* err) { return octet_quantize(c, &x, &y, e, err); });
   check("dequantize", [&](octet_error* err) { return octet_dequantize(c, &x, &y, e, err); });
   check("requantize", [&](octet_error* err) { return octet_requantize(c, &x, &y, e, err); });
+  check("copy", [&](octet_error* err) { return octet_copy(c, &x, &y, e, err); });
+  const octet_scheme* s = scheme();
+  if (s && one_in(2)) y.type = s->type;
+  if (!one_in(20)) y.q = nullptr;
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x.rank && i < 5; ++i)
+    rows *= x.dims[i] > 0 && x.dims[i] < 64 ? x.dims[i] : 1;
+  const size_t count = mostly(one_in(2) ? size_t{1} : static_cast<size_t>(rows));
+  check("quantize_dynamic", [&](octet_error* err) {
+    return octet_quantize_dynamic(c, &x, s, &y, one_in(60) ? nullptr : sums_.data(),
+                                  reinterpret_cast<int32_t*>(sums_.data()) + kQparams,
+                                  count <= kQparams ? count : 1, e, err);
+  });
 }
 
 void Fuzz::fake() {
@@ -592,6 +613,44 @@ void Fuzz::fake() {
         [&](octet_error* err) { return octet_fake_quant(c, &x, &q, &y, mask, e, err); });
   check("fake_quant_backward",
         [&](octet_error* err) { return octet_fake_quant_backward(c, &x, mask, &y, e, err); });
+  // Gradients of up to kQparams results.
+  octet_learn_desc learn = grown<octet_learn_desc>();
+  learn.kind = mostly(static_cast<int32_t>(random_.below(2)));
+  learn.grad_factor = mostly_float(0.5f);
+  const octet_tensor dy = tensor(OCTET_F32, dims);
+  float* const sums = sums_.data();
+  float* const other = one_in(4) ? nullptr : sums + (one_in(40) ? 1 : kQparams);
+  const size_t results = mostly(static_cast<size_t>(q.count));
+  check("fake_quant_learn",
+        [&](octet_error* err) { return octet_fake_quant_learn(c, &learn, &x, &q, &y, e, err); });
+  check("fake_quant_learn_backward", [&](octet_error* err) {
+    return octet_fake_quant_learn_backward(c, &learn, &dy, &x, &q, &y, one_in(60) ? nullptr : sums,
+                                           other, results, e, err);
+  });
+  const float lo = mostly_float(-1), hi = mostly_float(1);
+  check("clip", [&](octet_error* err) { return octet_clip(c, &x, &lo, &hi, &y, e, err); });
+  check("clip_backward", [&](octet_error* err) {
+    return octet_clip_backward(c, &dy, &x, &lo, &hi, &y, one_in(4) ? nullptr : sums, other, e, err);
+  });
+  octet_amax_desc amax = grown<octet_amax_desc>();
+  amax.flags = one_in(4) ? static_cast<uint32_t>(random_.below(5)) : 0;
+  amax.bits = mostly(one_in(2) ? int32_t{8} : static_cast<int32_t>(random_.below(18)));
+  amax.axis = q.axis;
+  amax.count = mostly(q.group ? size_t{1} : static_cast<size_t>(q.count));
+  amax.amax = one_in(60) ? nullptr : scales_.data();
+  if (amax.count > kQparams) amax.count = 0;
+  if (one_in(4)) {
+    amax.pre_scale = scales_.data();
+    amax.pre_count = mostly(size_t{1});
+  }
+  amax.scale_amax = mostly_float(1);
+  check("amax_fake_quant",
+        [&](octet_error* err) { return octet_amax_fake_quant(c, &amax, &x, &y, mask, e, err); });
+  octet_tensor ints = y;
+  ints.type = one_in(2) ? OCTET_S8 : element_type();
+  check("amax_quantize", [&](octet_error* err) {
+    return octet_amax_quantize(c, &amax, &x, &ints, one_in(2) ? nullptr : sums, e, err);
+  });
   octet_fake_quantizer f = grown<octet_fake_quantizer>();
   f.scheme = scheme();
   f.momentum = mostly_float(0.1f);
@@ -904,5 +963,5 @@ int main(int argc, char** argv) {
   for (const auto& [name, count] : fuzz.accepted())
     std::printf("accepted %-20s %d\n", name.c_str(), count);
   // Every function was accepted now and then, else most of its code was never reached.
-  return fuzz.accepted().size() == 47 ? 0 : 1;
+  return fuzz.accepted().size() == 55 ? 0 : 1;
 }

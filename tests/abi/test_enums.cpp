@@ -61,7 +61,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_scheme.type",
      OCTET_S2,
-     {OCTET_U8, OCTET_S8},
+     {OCTET_U8, OCTET_S8, OCTET_U16, OCTET_S16, OCTET_U4, OCTET_S4, OCTET_U2, OCTET_S2},
      "OCTET_U8",
      [](World& w, int32_t v, octet_error* err) {
        w.scheme.type = v;
@@ -69,7 +69,7 @@ const EnumField kEnums[] = {
      }},
     {"octet_scheme.type",
      OCTET_S2,
-     {OCTET_U8, OCTET_S8, OCTET_U4, OCTET_S4},
+     {OCTET_U8, OCTET_S8, OCTET_U16, OCTET_S16, OCTET_U4, OCTET_S4, OCTET_U2, OCTET_S2},
      "OCTET_U8",
      [](World& w, int32_t v, octet_error* err) {
        w.scheme.type = v;
@@ -157,7 +157,7 @@ const EnumField kEnums[] = {
      }},
     {"q.type",
      OCTET_S2,
-     {OCTET_U8, OCTET_S8},
+     {OCTET_U8, OCTET_S8, OCTET_U16, OCTET_S16, OCTET_U4, OCTET_S4},
      "U8",
      [](World& w, int32_t v, octet_error* err) {
        w.out_bytes.type = v;
@@ -267,12 +267,12 @@ const FlagsField kFlags[] = {
        w.exec.flags = v;
        return w.run(err);
      }},
-    {"q.q->flags", OCTET_DIVIDE,
+    {"q.q->flags", OCTET_DIVIDE | OCTET_ROUND_AWAY,
      [](World& w, uint32_t v, octet_error* err) {
        w.out_q.flags = v;
        return w.quantize(err);
      }},
-    {"q->flags", OCTET_DIVIDE,
+    {"q->flags", OCTET_DIVIDE | OCTET_ROUND_AWAY,
      [](World& w, uint32_t v, octet_error* err) {
        w.fake_q.flags = v;
        return w.fake_quant(err);

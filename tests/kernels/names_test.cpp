@@ -24,6 +24,15 @@ const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"requantize", kRequantize},
                                                      {"fakequant", kFakeQuant},
                                                      {"ste", kSte},
+                                                     {"amax", kAmax},
+                                                     {"clamp", kClamp},
+                                                     {"learn", kLearn},
+                                                     {"clip", kClip},
+                                                     {"sum", kSum},
+                                                     {"sumcols", kSumCols},
+                                                     {"convert", kConvert},
+                                                     {"pack", kPack},
+                                                     {"unpack", kUnpack},
                                                      {"flip", kFlip},
                                                      {"widen", kWiden},
                                                      {"minmax", kMinMax},
@@ -47,8 +56,10 @@ const std::map<std::string, uint32_t> kIsaNames = {{"scalar", kIsaScalar},
                                                    {"neoni8mm", kIsaNeonI8mm}};
 
 const std::map<std::string, int32_t> kTypeNames = {
-    {"u4", OCTET_U4},   {"u8", OCTET_U8}, {"s8", OCTET_S8}, {"s16", OCTET_S16}, {"s32", OCTET_S32},
-    {"f32", OCTET_F32}, {"q8", kOutQ8},   {"x8", kOutQ8},   {"range", 0}};
+    {"u2", OCTET_U2},   {"s2", OCTET_S2},   {"u4", OCTET_U4},     {"s4", OCTET_S4},
+    {"u8", OCTET_U8},   {"s8", OCTET_S8},   {"u16", OCTET_U16},   {"s16", OCTET_S16},
+    {"s32", OCTET_S32}, {"f16", OCTET_F16}, {"bf16", OCTET_BF16}, {"f32", OCTET_F32},
+    {"q8", kOutQ8},     {"x8", kOutQ8},     {"range", 0},         {"sums", 0}};
 
 std::vector<Row> rows() { return {octet_rows, octet_rows + octet_row_count}; }
 

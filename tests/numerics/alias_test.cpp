@@ -68,6 +68,38 @@ const std::vector<Function>& functions() {
          const octet_tensor a = vec(OCTET_F32, x), b = vec(OCTET_F32, y);
          return octet_fake_quant_backward(c, &a, mask.data(), &b, nullptr, err);
        }},
+      {"fake_quant_learn", OCTET_F32, OCTET_F32, true,
+       [](void* x, void* y, octet_error* err) {
+         const octet_tensor a = vec(OCTET_F32, x), b = vec(OCTET_F32, y);
+         const octet_learn_desc d = sized<octet_learn_desc>();
+         return octet_fake_quant_learn(c, &d, &a, &kQ, &b, nullptr, err);
+       }},
+      {"fake_quant_learn_backward", OCTET_F32, OCTET_F32, true,
+       [](void* x, void* y, octet_error* err) {
+         static const std::vector<float> at(kCount, 0.5f);
+         const octet_tensor a = vec(OCTET_F32, x), b = vec(OCTET_F32, y);
+         const octet_tensor v = vec(OCTET_F32, const_cast<float*>(at.data()));
+         const octet_learn_desc d = sized<octet_learn_desc>();
+         float dscale;
+         return octet_fake_quant_learn_backward(c, &d, &a, &v, &kQ, &b, &dscale, nullptr, 1,
+                                                nullptr, err);
+       }},
+      {"clip", OCTET_F32, OCTET_F32, true,
+       [](void* x, void* y, octet_error* err) {
+         const octet_tensor a = vec(OCTET_F32, x), b = vec(OCTET_F32, y);
+         const float lo = -1, hi = 2;
+         return octet_clip(c, &a, &lo, &hi, &b, nullptr, err);
+       }},
+      {"amax_fake_quant", OCTET_F32, OCTET_F32, true,
+       [](void* x, void* y, octet_error* err) {
+         const octet_tensor a = vec(OCTET_F32, x), b = vec(OCTET_F32, y);
+         const float amax = 3;
+         octet_amax_desc d = sized<octet_amax_desc>();
+         d.bits = 8;
+         d.count = 1;
+         d.amax = &amax;
+         return octet_amax_fake_quant(c, &d, &a, &b, nullptr, nullptr, err);
+       }},
       {"fake_quant_step", OCTET_F32, OCTET_F32, true,
        [](void* x, void* y, octet_error* err) {
          float min = __builtin_inff(), max = -__builtin_inff(), scale = 0;

@@ -47,6 +47,8 @@ TEST_F(Elementwise, TiesRoundToEvenAndTheZeroPointComesAfter) {
   const std::vector<float> x = {-3.5f, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f, 3.5f};
   EXPECT_EQ(s8(x, 1, 0), (Ints{-4, -2, -2, 0, 0, 2, 2, 4}));
   EXPECT_EQ(s8(x, 1, 1), (Ints{-3, -1, -1, 1, 1, 3, 3, 5}));
+  EXPECT_EQ(s8(x, 1, 0, OCTET_ROUND_AWAY | OCTET_DIVIDE), (Ints{-4, -3, -2, -1, 1, 2, 3, 4}));
+  EXPECT_EQ(s8({0.49999997f, -0.49999997f}, 1, 0, OCTET_ROUND_AWAY), (Ints{0, 0}));
 }
 
 TEST_F(Elementwise, MultiplyingAndDividingDiffer) {
@@ -384,13 +386,16 @@ TEST_F(Elementwise, RefusesBeforeTheFirstWrite) {
   refused_q(bad, OCTET_ERR_ARGUMENT, {"axis is 2"});
   bad = good;
   bad.group = 4;
-  refused_q(bad, OCTET_ERR_UNSUPPORTED, {"group is 4"});
+  refused_q(bad, OCTET_ERR_ARGUMENT, {"groups of 4", "must be 3"});
   bad = good;
   bad.flags = 1;
   refused_q(bad, OCTET_ERR_ARGUMENT, {"flags"});
   bad = good;
   bad.zero_point_f32 = &scale;
-  refused_q(bad, OCTET_ERR_UNSUPPORTED, {"zero_point_f32"});
+  refused_q(bad, OCTET_ERR_ARGUMENT, {"zero_point_f32", "one of them"});
+  bad.zero_point = nullptr;
+  bad.zero_point_f32 = &kNan;
+  refused_q(bad, OCTET_ERR_NOT_FINITE, {"zero_point_f32[0] is nan"});
   bad = good;
   bad.qmin = -1, bad.qmax = 5;
   refused_q(bad, OCTET_ERR_ARGUMENT, {"[-1, 5]"});

@@ -208,13 +208,13 @@ TEST_F(FakeQuant, Refusals) {
   refused(&q, OCTET_ERR_NOT_FINITE, "finite");
   q = good;
   q.group = 2;
-  refused(&q, OCTET_ERR_UNSUPPORTED, "group is 2");
+  refused(&q, OCTET_ERR_ARGUMENT, "groups of 2");
   q = good;
   q.flags = 1;
   refused(&q, OCTET_ERR_ARGUMENT, "flags");
   q = good;
   q.zero_point_f32 = &s;
-  refused(&q, OCTET_ERR_UNSUPPORTED, "zero_point_f32");
+  refused(&q, OCTET_ERR_ARGUMENT, "zero_point_f32");
   q = good;
   q.count = 3;
   refused(&q, OCTET_ERR_ARGUMENT, "count is 3");

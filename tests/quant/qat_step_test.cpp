@@ -187,7 +187,7 @@ TEST_F(Step, BothSwitchesInAllStates) {
 }
 
 TEST_F(Step, EmptyWritesNothing) {
-  for (uint32_t flags = 0; flags < 4; ++flags) {
+  for (uint32_t flags = 0; flags < 3; ++flags) {  // both: nothing is asked for
     State s(make_scheme(OCTET_U8)), before = s;
     const std::vector<float> x = {kNan, kInf};
     std::vector<float> y(2, -7);
@@ -331,11 +331,17 @@ TEST_F(Step, Refusals) {
   refused([](State* s, F*) { s->run_max[0] = 1; }, OCTET_ERR_NOT_FINITE, {"inf"});
   refused([](State* s, F*) { s->run_min[0] = 3, s->run_max[0] = 1; }, OCTET_ERR_ARGUMENT,
           {"more than"});
-  refused([](State* s, F*) { s->scheme.type = OCTET_S16; }, OCTET_ERR_UNSUPPORTED, {"type is 10"});
+  refused([](State* s, F*) { s->scheme.type = OCTET_S32; }, OCTET_ERR_UNSUPPORTED, {"type is 3"});
   refused([](State* s, F*) { s->scheme.granularity = OCTET_PER_ROW; }, OCTET_ERR_ARGUMENT,
           {"PER_ROW"});
-  refused([](State* s, F*) { s->scheme.granularity = OCTET_PER_GROUP; }, OCTET_ERR_UNSUPPORTED,
-          {"granularity is 4"});
+  refused([](State* s, F*) { s->scheme.granularity = OCTET_PER_SAMPLE; }, OCTET_ERR_UNSUPPORTED,
+          {"granularity is 5"});
+  refused(
+      [](State* s, F*) {
+        s->scheme.granularity = OCTET_PER_GROUP;
+        s->scheme.group = 3;
+      },
+      OCTET_ERR_ARGUMENT, {"group is 3", "divide"});
   refused([](State* s, F*) { s->scheme = per_channel(s->scheme, 0); }, OCTET_ERR_ARGUMENT,
           {"count is 1", "dims[0] = 2"});
   refused([](State* s, F*) { s->scheme = per_channel(s->scheme, 1); }, OCTET_ERR_ARGUMENT,

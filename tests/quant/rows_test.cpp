@@ -2,6 +2,8 @@
 //
 // Every element-wise registry row that this CPU can run against the scalar row of the same task,
 // bit for bit: all lengths, misaligned, with every buffer ending and starting at a protected page.
+#include <deque>
+
 #include "kernels/kernel.h"
 #include "src/cpu.h"
 #include "tests/quant/support.h"
@@ -20,6 +22,9 @@ size_t item(int32_t type) {
     case OCTET_F32:
       return 4;
     case OCTET_S16:
+    case OCTET_U16:
+    case OCTET_F16:
+    case OCTET_BF16:
       return 2;
     default:
       return 1;
@@ -79,10 +84,24 @@ T* place(Guarded& g, size_t n, int where) {
 
 constexpr size_t kRoom = 4104 * 4;
 
+// The whole range of an output type.
+void set_range(int32_t type, octet::Run* r) {
+  r->qmin = type == OCTET_S8    ? -128
+            : type == OCTET_S16 ? -32768
+            : type == OCTET_S32 ? INT32_MIN
+                                : 0;
+  r->qmax = type == OCTET_S8    ? 127
+            : type == OCTET_S16 ? 32767
+            : type == OCTET_S32 ? INT32_MAX
+            : type == OCTET_U16 ? 65535
+                                : 255;
+}
+
 void run_row_test(const Row& row, std::mt19937& rng) {
   const Row* const scalar = scalar_of(row);
   ASSERT_NE(scalar, nullptr);
-  const bool mask_in = row.family == kSte, mask_out = row.family == kFakeQuant;
+  const bool mask_in = row.family == kSte;
+  const bool mask_out = row.family == kFakeQuant || row.family == kAmax;
   const bool wide = row.family == kWiden;
   const bool in_place = item(row.in) == item(row.out) && !wide;
   const bool q_out = row.family == kQuantize || row.family == kRequantize;
@@ -98,10 +117,13 @@ void run_row_test(const Row& row, std::mt19937& rng) {
       r.in_step = rng() % 3 == 0;
       r.out_step = rng() % 3 == 0;
       r.divide = rng() % 3 == 0 && row.in != OCTET_S32;
+      r.away = rng() % 3 == 0;
+      // Kernels between bytes have integer zero points alone, so have 32 bits.
+      const bool floats = rng() % 3 == 0 && row.family != kRequantize && row.out != OCTET_S32;
+      if (row.family == kAmax) r.away = 0;
+      if (row.family == kClamp) r.in_step = r.out_step = 0;
       // Bounds of the output: whole, narrow, clipped by an activation, up to 16 bits wide.
-      const bool s = row.out == OCTET_S8;
-      r.qmin = s ? -128 : 0;
-      r.qmax = s ? 127 : 255;
+      set_range(row.out, &r);
       if (mask_out) {
         static const int32_t kRanges[][2] = {{0, 255},   {-128, 127},     {-127, 127}, {-8, 7},
                                              {0, 65535}, {-32768, 32767}, {0, 1}};
@@ -117,27 +139,38 @@ void run_row_test(const Row& row, std::mt19937& rng) {
       int32_t* const in_zero = place<int32_t>(gz, ni, where);
       float* const out_inv = place<float>(go, no, where);
       float* const out_scale = place<float>(gs, no, where);
+      std::vector<float> in_float(ni), out_float(no);
       int32_t* const out_zero = place<int32_t>(gp, no, where);
       for (size_t i = 0; i < ni; ++i) {
         in_scale[i] = random_scale(rng);
         in_zero[i] = static_cast<int32_t>(rng() % 256) - (row.in == OCTET_S8 ? 128 : 0);
+        in_float[i] = static_cast<float>(rng() % 4096) / 16;
+        if (floats) in_zero[i] = 0;
       }
       for (size_t i = 0; i < no; ++i) {
         out_scale[i] = random_scale(rng);
         out_inv[i] = r.divide ? out_scale[i] : 1.0f / out_scale[i];
-        out_zero[i] =
-            r.qmin + static_cast<int32_t>(rng() % static_cast<uint32_t>(r.qmax - r.qmin + 1));
+        if (row.family == kAmax && rng() % 8 == 0) out_inv[i] = 0;
+        const uint32_t width = static_cast<uint32_t>(r.qmax) - static_cast<uint32_t>(r.qmin) + 1;
+        out_zero[i] = floats || !width ? 0 : r.qmin + static_cast<int32_t>(rng() % width);
+        out_float[i] = static_cast<float>(rng() % 4096) / 16;
       }
-      r.in_scale = in_scale;
+      if (floats && row.family == kDequantize) r.in_float = in_float.data();
+      if (floats && (row.family == kQuantize || row.family == kFakeQuant))
+        r.out_float = out_float.data();
+      r.in_scale = row.family == kAmax && rng() % 2 ? nullptr : in_scale;
       r.in_zero = row.in == OCTET_S32 ? nullptr : in_zero;
       r.out_inv = out_inv;
-      r.out_scale = mask_out ? out_scale : nullptr;
+      r.out_scale = mask_out || row.family == kClamp ? out_scale : nullptr;
       r.out_zero = out_zero;
 
       char* x = nullptr;
       switch (item(row.in)) {
         case 1:
           x = place<char>(gx, n, where);
+          break;
+        case 2:
+          x = reinterpret_cast<char*>(place<uint16_t>(gx, n, where));
           break;
         default:
           x = reinterpret_cast<char*>(place<uint32_t>(gx, n, where));
@@ -150,6 +183,9 @@ void run_row_test(const Row& row, std::mt19937& rng) {
         } else if (row.in == OCTET_S32) {
           const uint32_t v = static_cast<uint32_t>(rng()) >> rng() % 32;
           memcpy(x + 4 * i, &v, 4);
+        } else if (item(row.in) == 2) {
+          const uint16_t v = static_cast<uint16_t>(rng());
+          memcpy(x + 2 * i, &v, 2);
         } else {
           x[i] = static_cast<char>(rng());
         }
@@ -167,6 +203,7 @@ void run_row_test(const Row& row, std::mt19937& rng) {
             : item(row.out) == 2 ? reinterpret_cast<char*>(place<int16_t>(gy, written, where))
                                  : reinterpret_cast<char*>(place<float>(gy, written, where));
       }
+      r.stream = !alias && rng() % 2;
       // The reference first, out of place.
       r.x = x;
       r.y = want.data();
@@ -188,6 +225,115 @@ void run_row_test(const Row& row, std::mt19937& rng) {
       }
     }
   }
+}
+
+// A gradient and the terms of its sums; dx may be dy.
+void grad_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  std::deque<Guarded> g;
+  for (int i = 0; i < 9; ++i) g.emplace_back(kRoom);
+  std::vector<float> want[3];
+  for (std::vector<float>& w : want) w.resize(kRoom / 4);
+  for (size_t n : lengths())
+    for (int variant = 0; variant < 6; ++variant) {
+      const int where = variant % 3;
+      Grad k = {};
+      k.n = n;
+      k.step = row.family == kLearn && rng() % 2;
+      k.divide = rng() % 3 == 0;
+      k.away = rng() % 3 == 0;
+      k.qmin = rng() % 2 ? -8 : -128;
+      k.qmax = -k.qmin - 1;
+      k.lo = -1;
+      k.hi = static_cast<float>(rng() % 3);
+      const bool floats = rng() % 3 == 0;
+      const size_t m = k.step ? n : 1;
+      float* const x = place<float>(g[0], n, where);
+      float* const dy = place<float>(g[1], n, where);
+      float* const scale = place<float>(g[2], m, where);
+      float* const inv = place<float>(g[3], m, where);
+      int32_t* const zero = place<int32_t>(g[4], m, where);
+      float* const float_zero = place<float>(g[5], m, where);
+      for (size_t i = 0; i < m; ++i) {
+        scale[i] = random_scale(rng);
+        inv[i] = k.divide ? scale[i] : 1 / scale[i];
+        zero[i] = floats ? 0 : k.qmin + static_cast<int32_t>(rng() % 16);
+        float_zero[i] = static_cast<float>(rng() % 100) / 8;
+      }
+      for (size_t i = 0; i < n; ++i) {
+        x[i] = hostile_float(rng, row.family == kClip ? 0.5f : scale[k.step ? i : 0]);
+        dy[i] = static_cast<float>(static_cast<int>(rng() % 4001) - 2000) / 256;
+      }
+      k.x = x;
+      k.dy = dy;
+      k.scale = scale;
+      k.inv = inv;
+      k.zero = zero;
+      k.float_zero = floats ? float_zero : nullptr;
+      k.dx = want[0].data();
+      k.t0 = want[1].data();
+      k.t1 = want[2].data();
+      as<GradFn>(scalar)(&k);
+      k.dx = variant < 3 ? place<float>(g[6], n, where) : dy;
+      k.stream = variant < 3 && reinterpret_cast<uintptr_t>(k.dx) % 64 == 0;
+      k.t0 = place<float>(g[7], n, where);
+      k.t1 = place<float>(g[8], n, where);
+      as<GradFn> (&row)(&k);
+      const float* const got[3] = {k.dx, k.t0, k.t1};
+      for (int j = 0; j < 3; ++j)
+        for (size_t i = 0; i < n; ++i)  // a NaN of a term ends as the one NaN of its sum
+          ASSERT_TRUE(octet_test::bits(got[j][i]) == octet_test::bits(want[j][i]) ||
+                      (j && std::isnan(got[j][i]) && std::isnan(want[j][i])))
+              << j << ": " << got[j][i] << ", not " << want[j][i] << " of " << x[i];
+    }
+}
+
+void sum_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  Guarded gx(kRoom), gs(kRoom * 2);
+  for (size_t n : lengths()) {
+    const size_t sums = row.family == kSum ? 16 : n;
+    float* const x = place<float>(gx, n, static_cast<int>(n % 3));
+    double* const got = place<double>(gs, sums, static_cast<int>(n % 3));
+    for (size_t i = 0; i < n; ++i) x[i] = std::ldexp(1.0f + 0x1p-23f, static_cast<int>(rng() % 80));
+    std::vector<double> want(sums, 0.1);
+    std::fill_n(got, sums, 0.1);
+    as<SumFn>(scalar)(x, n, want.data());
+    as<SumFn> (&row)(x, n, got);
+    ASSERT_EQ(memcmp(got, want.data(), sums * sizeof(double)), 0) << n;
+  }
+}
+
+// Elements of 4 and 2 bits: n of them from and to bytes, nothing beyond.
+void pack_row_test(const Row& row, std::mt19937& rng) {
+  const Row* const scalar = scalar_of(row);
+  const auto bytes = [](int32_t type, size_t n) {
+    const size_t each = type == OCTET_U4 || type == OCTET_S4   ? 2
+                        : type == OCTET_U2 || type == OCTET_S2 ? 4
+                                                               : 1;
+    return (n + each - 1) / each;
+  };
+  Guarded gx(kRoom), gy(kRoom);
+  std::vector<uint8_t> want(kRoom);
+  for (size_t n : lengths())
+    for (int where = 0; where < 4; ++where) {
+      const size_t in = bytes(row.in, n), out = bytes(row.out, n);
+      uint8_t* const x = place<uint8_t>(gx, in, where);
+      for (size_t i = 0; i < in; ++i) x[i] = static_cast<uint8_t>(rng());
+      gy.fill(0xA5);
+      uint8_t* const y = place<uint8_t>(gy, out, where);
+      octet::Run r = {};
+      r.n = n;
+      r.x = x;
+      r.y = want.data();
+      as<RunFn>(scalar)(&r);
+      r.y = y;
+      as<RunFn> (&row)(&r);
+      ASSERT_EQ(memcmp(y, want.data(), out), 0) << n;
+      const uint8_t* const end = reinterpret_cast<const uint8_t*>(gy.data() + gy.size());
+      for (const uint8_t* p = reinterpret_cast<const uint8_t*>(gy.data()); p < end; ++p)
+        ASSERT_TRUE((p >= y && p < y + out) || *p == 0xA5);
+    }
 }
 
 void expect_same(const Range& a, const Range& b) {
@@ -393,6 +539,15 @@ TEST_P(Rows, EqualTheScalarRow) {
       return bins_row_test(row, rng);
     case kRowSum:
       return rowsum_row_test(row, rng);
+    case kLearn:
+    case kClip:
+      return grad_row_test(row, rng);
+    case kSum:
+    case kSumCols:
+      return sum_row_test(row, rng);
+    case kPack:
+    case kUnpack:
+      return pack_row_test(row, rng);
     case kLut:
       return lookup_row_test(row, rng);
     case kPoolMax:

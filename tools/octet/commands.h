@@ -57,4 +57,13 @@ struct NetOptions {
 };
 void run_bench_net(const NetOptions& options);
 
+struct QuantBenchOptions {
+  std::string isa, json;
+  int64_t mib = 0;                       // of the float matrix; 0: four times the last cache
+  std::string peer;                      // a driver's name; empty: none
+  std::vector<std::string> peer_driver;  // its command; empty: the program's own
+  size_t threads = 1, repeat = 15;
+};
+void run_bench_quant(const QuantBenchOptions& options);
+
 }  // namespace octet_cli

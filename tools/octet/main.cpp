@@ -98,6 +98,28 @@ void add_bench_gemm(CLI::App* bench, BenchOptions& options) {
   gemm->callback([&options] { run_bench_gemm(options); });
 }
 
+void add_bench_quant(CLI::App* bench, QuantBenchOptions& options) {
+  CLI::App* quant = bench->add_subcommand(
+      "quant", "Time quantization passes against the bandwidth of memory and PyTorch, in one run");
+  quant->add_option("--isa", options.isa, kIsaHelp);
+  quant->add_option("--mib", options.mib, "MiB of floats; otherwise four times the last cache")
+      ->check(CLI::Range(int64_t{1}, int64_t{16384}));
+  quant->add_option("--threads", options.threads, "Threads of Octet and of the peer")
+      ->check(CLI::Range(size_t{1}, size_t{256}))
+      ->capture_default_str();
+  quant->add_option("--peer", options.peer, "Another library beside it: torch-x86");
+  quant
+      ->add_option("--peer-driver", options.peer_driver,
+                   "Command of the peer's driver, separated by commas")
+      ->delimiter(',');
+  quant->add_option("--repeat", options.repeat, "Interleaved rounds")
+      ->check(CLI::Range(size_t{1}, size_t{10000}))
+      ->capture_default_str();
+  quant->add_option("--json", options.json,
+                    "Write the figures as JSON to a file, - for stdout alone");
+  quant->callback([&options] { run_bench_quant(options); });
+}
+
 constexpr char kLayerHelp[] =
     "BATCHxIMAGExCHANNELS and words, as in 1x56x56x64 k3 o128 s2 p1: k kernel, o output channels, "
     "s stride, d dilation, p padding, g groups (gC: depthwise), t transposed, q output padding. "
@@ -176,6 +198,7 @@ int main(int argc, char** argv) {
   InfoOptions info;
   BenchOptions gemm, conv, explain_gemm, explain_conv;
   NetOptions net;
+  QuantBenchOptions quant;
   add_demo(app, demo);
   add_info(app, info);
   CLI::App* bench = app.add_subcommand("bench", "Measure kernels");
@@ -183,6 +206,7 @@ int main(int argc, char** argv) {
   add_bench_gemm(bench, gemm);
   add_bench_conv(bench, conv);
   add_bench_net(bench, net);
+  add_bench_quant(bench, quant);
   CLI::App* explain = app.add_subcommand("explain", "Show what a call would run, and why");
   explain->require_subcommand(1);
   add_explain_gemm(explain, explain_gemm);

@@ -66,6 +66,49 @@ void read_baseline(const void* data, size_t bytes) {
       : "cc", "memory", "xmm0", "xmm1");
 }
 
+void copy_zmm(void* to, const void* from, size_t bytes) {
+  asm volatile(
+      ".p2align 6\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7\n"
+      "vmovdqa64 64*\\i(%1), %%zmm1\\i\n"
+      ".endr\n"
+      ".irp i,0,1,2,3,4,5,6,7\n"
+      "vmovntdq %%zmm1\\i, 64*\\i(%0)\n"
+      ".endr\n"
+      "add $512, %0\n"
+      "add $512, %1\n"
+      "sub $512, %2\n"
+      "jnz 1b\n"
+      "sfence\n"
+      "vzeroupper\n"
+      : "+r"(to), "+r"(from), "+r"(bytes)
+      :
+      : "cc", "memory", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
+void copy_ymm(void* to, const void* from, size_t bytes) {
+  asm volatile(
+      ".p2align 6\n"
+      "1:\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+      "vmovdqa 32*\\i(%1), %%ymm\\i\n"
+      ".endr\n"
+      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+      "vmovntdq %%ymm\\i, 32*\\i(%0)\n"
+      ".endr\n"
+      "add $512, %0\n"
+      "add $512, %1\n"
+      "sub $512, %2\n"
+      "jnz 1b\n"
+      "sfence\n"
+      "vzeroupper\n"
+      : "+r"(to), "+r"(from), "+r"(bytes)
+      :
+      : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
 #elif defined(__aarch64__)
 
 void read_baseline(const void* data, size_t bytes) {
@@ -111,6 +154,14 @@ ReadLoop read_loop([[maybe_unused]] std::string_view isa) {
   if (isa == "avx2" || isa == "avxvnni") return read_ymm;
 #endif
   return read_baseline;
+}
+
+CopyLoop copy_loop([[maybe_unused]] std::string_view isa) {
+#if defined(__x86_64__)
+  if (isa == "avx512bw" || isa == "avx512vnni" || isa == "amx") return copy_zmm;
+  if (isa == "avx2" || isa == "avxvnni") return copy_ymm;
+#endif
+  return [](void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); };
 }
 
 Caches usual_caches(const Caches& known) {

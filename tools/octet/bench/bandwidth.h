@@ -16,6 +16,11 @@ namespace octet_cli {
 using ReadLoop = void (*)(const void* data, size_t bytes);
 ReadLoop read_loop(std::string_view isa);
 
+// Copies bytes (a multiple of 512) between memory that is 64-byte aligned, past the caches where
+// the architecture can.
+using CopyLoop = void (*)(void* to, const void* from, size_t bytes);
+CopyLoop copy_loop(std::string_view isa);
+
 // caches: of one core; L3 is shared by the threads. A cache that is unknown (0) counts as a usual
 // one.
 Caches usual_caches(const Caches& known);

@@ -238,6 +238,11 @@ class DriverPeer : public Peer {
     return "";
   }
 
+  Offer prepare_pass(const std::string& pass, int64_t rows, int64_t columns) override {
+    return offer_of(child_.ask(
+        {{"cmd", "prepare_pass"}, {"pass", pass}, {"rows", rows}, {"columns", columns}}));
+  }
+
   Offer prepare(const Problem& problem) override {
     if (problem.act_signed || problem.form == Form::kS32)
       return {{}, "The drivers feed u8 and read u8 or f32."};
@@ -271,7 +276,10 @@ class DriverPeer : public Peer {
                     {"m", problem.shape.m}, {"n", problem.shape.n},
                     {"k", problem.shape.k}, {"data", problem.file}};
     if (problem.conv) request["conv"] = conv_json(*problem.conv);
-    const json answer = child_.ask(request);
+    return offer_of(child_.ask(request));
+  }
+
+  Offer offer_of(const json& answer) {
     Offer offer;
     if (answer.is_object() && answer.value("ok", false)) {
       offer.variants.push_back(std::make_unique<DriverRun>(child_, scratch_));

@@ -7,6 +7,7 @@
 //   at the start                      {"ready": true, "peer", "version", "isa"} or {"absent": why}
 //   {"cmd": "prepare", "form", "m", "n", "k", "data": file}    {"ok": true, "note"} or {"absent"}
 //                                    convolutions also: "conv": {its shape}
+//   {"cmd": "prepare_pass", "pass", "rows", "columns"}          the same, for octet bench quant
 //   {"cmd": "run", "iterations"}      {"seconds"}
 //   {"cmd": "output", "path"}         {"ok": true}, the raw output is in the file
 //   {"cmd": "quit"}                   the driver ends

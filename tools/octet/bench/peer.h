@@ -56,6 +56,11 @@ class Peer {
  public:
   virtual ~Peer() = default;
   virtual Offer prepare(const Problem& problem) = 0;
+  // A pass over a matrix of floats, quantized with one scale, or one for each row; `name` is one of
+  // `octet bench quant`.
+  virtual Offer prepare_pass(const std::string& /*name*/, int64_t /*rows*/, int64_t /*columns*/) {
+    return {{}, "It is compared in products alone."};
+  }
   // The float product of what problem stands for.
   virtual Offer prepare_float(const Problem&) { return {{}, "It is compared in int8 alone."}; }
 
