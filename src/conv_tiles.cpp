@@ -55,25 +55,47 @@ struct Pixel {
     }
     ++n;
   }
-  void advance(const ConvJob& j, int64_t count) {
+  // True where that leads to another row of the output.
+  bool advance(const ConvJob& j, int64_t count) {
     q[2] += count;
+    if (q[2] < j.slides[2].out) return false;
     for (int i = kMaxSpatial - 1; i >= 0 && q[i] >= j.slides[i].out; --i) {
       const int64_t carry = q[i] / j.slides[i].out;
       q[i] -= carry * j.slides[i].out;
       (i ? q[i - 1] : n) += carry;
     }
+    return true;
   }
   int64_t at(const Steps& s) const {
     return n * s.n + q[0] * s.d[0] + q[1] * s.d[1] + q[2] * s.d[2];
   }
 };
 
+// All taps of a window that begins at index `at` exist.
+bool holds(const Slide& s, int64_t at) {
+  const int64_t last = at + (s.taps - 1) * s.step;
+  return min64(at, last) >= 0 && max64(at, last) < s.in;
+}
+
+// Outputs [begin, end) of a dim.
+struct Span {
+  int64_t begin, end;
+};
+
+// Those all of whose taps lie in the first `in` indices of the input.
+Span inside_of(const Slide& s, int64_t in) {
+  const int64_t reach = (s.taps - 1) * s.step;
+  const int64_t below = -(s.first + min64(0, reach)), room = in - 1 - s.first - max64(0, reach);
+  return {below > 0 ? ceil_div(below, s.stride) : 0,
+          room < 0 ? 0 : min64(s.out, room / s.stride + 1)};
+}
+
 // ---- gathered rows ----------------------------------------------------------------------------
 
 typedef char Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
 
 // Runs are short: a call of memcpy would take longer.
-void copy(char* to, const char* from, int64_t n) {
+inline void copy(char* to, const char* from, int64_t n) {
   if (n >= 16) {
     for (int64_t i = 0; i + 16 <= n; i += 16)
       *reinterpret_cast<Sixteen*>(to + i) = *reinterpret_cast<const Sixteen*>(from + i);
@@ -103,6 +125,7 @@ struct Gather {
   const char* image;              // the unit's first channel
   bool rows;                      // a run is a row of the kernel
   bool dense;                     // whose taps lie side by side
+  Span inside = {0, 0};           // dense: outputs along W whose taps all exist
 
   Gather(const ConvJob& job, int64_t unit)
       : j(job),
@@ -111,7 +134,9 @@ struct Gather {
         padded(job.v.form().padded_run(unit)),
         image(job.image + job.v.form().first_in(unit)),
         rows(job.v.form().row_runs()),
-        dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {}
+        dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {
+    if (dense) inside = inside_of(job.slides[2], job.slides[2].in);
+  }
 
   void fill(char* to, int64_t n) const { memset(to, j.zero, static_cast<size_t>(n)); }
 
@@ -143,23 +168,38 @@ struct Gather {
       fill(to, n);
   }
 
+  // A window of dense rows, whose first tap is at `from`, inside the image.
+  void take_inside(char* to, const char* from) const {
+    const Slide &d = j.slides[0], &h = j.slides[1];
+    const int64_t step_d = d.step * j.in.d[0], step_h = h.step * j.in.d[1];
+    for (int64_t td = 0; td < d.taps; ++td, from += step_d) {
+      const char* line = from;
+      for (int64_t th = 0; th < h.taps; ++th, line += step_h, to += padded) {
+        end_with_zeros(to);
+        copy(to, line, run);
+      }
+    }
+  }
+
   void take(const Pixel& p, char* to) const {
     const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
     const int64_t iw0 = w.first + p.q[2] * w.stride;
-    const bool inside_w = dense && iw0 >= 0 && iw0 + w.taps <= w.in;
+    const bool inside_w = p.q[2] >= inside.begin && p.q[2] < inside.end;
     int64_t id = d.first + p.q[0] * d.stride;
+    const int64_t ih0 = h.first + p.q[1] * h.stride;
+    if (inside_w && holds(d, id) && holds(h, ih0))
+      return take_inside(to,
+                         image + p.n * j.in.n + id * j.in.d[0] + ih0 * j.in.d[1] + iw0 * channels);
     for (int64_t td = 0; td < d.taps; ++td, id += d.step) {
-      int64_t ih = h.first + p.q[1] * h.stride;
+      int64_t ih = ih0;
       for (int64_t th = 0; th < h.taps; ++th, ih += h.step) {
-        const bool inside = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
+        const bool exists = id >= 0 && id < d.in && ih >= 0 && ih < h.in;
         const char* line =
-            inside ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
+            exists ? image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] : nullptr;
         int64_t iw = iw0;
         for (int64_t left = rows ? 1 : w.taps; left > 0; --left, iw += w.step, to += padded) {
           end_with_zeros(to);
-          if (inside && inside_w)
-            copy(to, line + iw * channels, run);
-          else if (rows)
+          if (rows)
             take_row(to, line, iw);
           else
             take_tap(to, line, iw, run);
@@ -185,7 +225,7 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
   for (int64_t start = 0; start < count; start += kRawRows) {
     const int64_t end = min64(count, start + kRawRows);
     char* const raw = wide ? s.raw : s.rows + (at + start) * s.pitch;
-    const int64_t pitch = wide ? k : s.pitch;
+    const int64_t pitch = wide ? s.pitch / 2 : s.pitch;
     for (int64_t i = start; i < end; ++i, p.next(j)) g.take(p, raw + (i - start) * pitch);
     for (int64_t i = start; i < end; ++i) {
       run.x = raw + (i - start) * pitch;
@@ -195,8 +235,15 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
         s.sums[at + i] = static_cast<int32_t>(sum - real * static_cast<uint32_t>(j.operand_zero));
       }
       run.y = s.rows + (at + i) * s.pitch;
-      if (wide || flips) (wide ? l.widen : l.flip)(&run);
+      if (flips && !wide) l.flip(&run);
     }
+    if (!wide) continue;
+    // All rows at once, with what lies between them.
+    Run all = {};
+    all.x = raw;
+    all.y = s.rows + (at + start) * s.pitch;
+    all.n = static_cast<size_t>((end - start) * pitch);
+    l.widen(&all);
   }
 }
 
@@ -208,9 +255,6 @@ struct Pixels {
   int64_t first, end;  // pixels
   int64_t spots = 0;
   const Row *full = nullptr, *edge = nullptr;  // what the spots are for
-  const ptrdiff_t* common = nullptr;           // offsets of full tiles that lie inside the image
-  int32_t common_taps = 0;
-  int64_t beyond = 0;  // columns_beyond
 
   // Stretches of pixels at equal distances: visit(first pixel, count).
   template <class Visit>
@@ -222,12 +266,6 @@ struct Pixels {
     }
   }
 };
-
-// All taps of a window that begins at index `at` exist.
-bool holds(const Slide& s, int64_t at) {
-  const int64_t last = at + (s.taps - 1) * s.step;
-  return min64(at, last) >= 0 && max64(at, last) < s.in;
-}
 
 // Rows of the kernel lie in one piece in the image.
 bool has_rows(const ConvJob& j) {
@@ -253,84 +291,6 @@ ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
          tw * j.slides[2].step * j.in.d[2];
 }
 
-// Offsets of mr pixels in a row of the output, all of whose taps exist, from the first one's first
-// tap. Returns how many taps there are.
-int32_t find_common(const ConvJob& j, int32_t mr, ptrdiff_t* to) {
-  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-  const int64_t taps_w = has_rows(j) ? 1 : w.taps;
-  for (int64_t td = 0; td < d.taps; ++td)
-    for (int64_t th = 0; th < h.taps; ++th)
-      for (int64_t tw = 0; tw < taps_w; ++tw)
-        for (int32_t i = 0; i < mr; ++i)
-          *to++ = tap_offset(j, td, th, tw) + i * w.stride * j.in.d[2];
-  return static_cast<int32_t>(d.taps * h.taps * taps_w);
-}
-
-// A full tile whose pixels lie in one row and inside the image: the usual case, in few steps.
-bool locate_inside(const Pixels& b, const Pixel& p, Spot* spot) {
-  const ConvJob& j = b.j;
-  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-  if (spot->row != b.full || spot->m != b.full->mr || p.q[2] + spot->m > w.out) return false;
-  const bool rows = has_rows(j);
-  if (!rows && j.v.ragged()) return false;
-  const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride,
-                iw = w.first + p.q[2] * w.stride, last = iw + (spot->m - 1) * w.stride;
-  if (!holds(d, id) || !holds(h, ih) || !holds(w, iw) || !holds(w, last)) return false;
-  if (b.beyond && !reads_beyond(j, last, ih, b.beyond)) return false;
-  spot->a = j.image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] + iw * j.in.d[2];
-  spot->rows = b.common;
-  spot->taps = b.common_taps;
-  spot->kc = rows ? static_cast<int32_t>(j.v.form().padded_run(0)) : 0;
-  return true;
-}
-
-// A tile's rows of the image, tap by tap. What lies outside is the padding row.
-// False for a tile of a ragged layer that reaches beyond the image's width.
-bool locate(const ConvJob& j, Pixel p, Spot* spot, ptrdiff_t* offsets) {
-  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
-  const ConvForm& f = j.v.form();
-  const int64_t beyond = columns_beyond(f, j.v.ragged());
-  const int32_t mr = spot->row->mr, m = spot->m;
-  bool merged = has_rows(j);
-  bool inside = true;      // every tap of every row
-  ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
-  int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
-  for (int32_t i = 0; i < m; ++i, p.next(j)) {
-    id[i] = d.first + p.q[0] * d.stride;
-    ih[i] = h.first + p.q[1] * h.stride;
-    iw[i] = w.first + p.q[2] * w.stride;
-    base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
-    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
-    merged &= in_w;
-    inside &= in_w && holds(h, ih[i]) && holds(d, id[i]);
-  }
-  if (!merged && j.v.ragged()) return false;
-  const int64_t taps_w = merged ? 1 : w.taps;
-  const ptrdiff_t pad = static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(j.pad) -
-                                               reinterpret_cast<uintptr_t>(j.image));
-  const auto in = [](const Slide& s, int64_t at) { return at >= 0 && at < s.in; };
-  ptrdiff_t* to = offsets;
-  for (int64_t td = 0; td < d.taps; ++td)
-    for (int64_t th = 0; th < h.taps; ++th)
-      for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
-        const ptrdiff_t tap = tap_offset(j, td, th, tw);
-        if (inside) {
-          for (int32_t i = 0; i < m; ++i) to[i] = base[i] + tap;
-        } else {
-          for (int32_t i = 0; i < m; ++i)
-            to[i] = in(d, id[i] + td * d.step) && in(h, ih[i] + th * h.step) &&
-                            (merged || in(w, iw[i] + tw * w.step))
-                        ? base[i] + tap
-                        : pad;
-        }
-        for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
-      }
-  spot->kc = merged ? static_cast<int32_t>(f.padded_run(0)) : 0;
-  spot->taps = static_cast<int32_t>(d.taps * h.taps * taps_w);
-  spot->a = j.image;
-  return true;
-}
-
 // A tile's rows in the slot's memory.
 void place(const ConvJob& j, const ConvScratch& s, Spot* spot, ptrdiff_t* offsets) {
   spot->a = s.rows + spot->row0 * s.pitch;
@@ -340,42 +300,193 @@ void place(const ConvJob& j, const ConvScratch& s, Spot* spot, ptrdiff_t* offset
     offsets[row] = min64(row, spot->m - 1) * s.pitch;
 }
 
-// The spots of a block for tiles `full` and `edge`.
-void find_spots(Pixels* b, const Row* full, const Row* edge) {
-  if (b->full == full && b->edge == edge) return;
-  const ConvJob& j = b->j;
-  b->full = full;
-  b->edge = edge;
-  b->spots = 0;
-  ptrdiff_t* offsets = b->s.offsets;
-  if (j.direct) {
-    b->beyond = columns_beyond(j.v.form(), j.v.ragged());
-    b->common = offsets;
-    b->common_taps = find_common(j, full->mr, offsets);
-    offsets += b->common_taps * full->mr;
+// What direct spots of a block share.
+struct Locator {
+  const ConvJob& j;
+  const ConvScratch& s;
+  const Gather gather;
+  const bool rows = has_rows(j);  // of the kernel, each a tap of a tile
+  const int32_t kc = rows ? static_cast<int32_t>(gather.padded) : 0;
+  const int64_t beyond = columns_beyond(j.v.form(), j.v.ragged());
+  const Row* full;             // the usual tile
+  const ptrdiff_t* common;     // its offsets where all taps exist, from the first one
+  int32_t common_taps;         // and how many taps that are
+  Span inside, last;           // columns for such tiles; in rows that none follows
+  const char* line = nullptr;  // column 0 of the row of the output
+  Span span = {0, 0};          // columns for such tiles in this row
+
+  Locator(const ConvJob& job, const ConvScratch& scratch, const Row* tile, ptrdiff_t* offsets)
+      : j(job), s(scratch), gather(job, 0), full(tile), common(offsets) {
+    const Slide& w = j.slides[2];
+    inside = inside_of(w, w.in);
+    last = inside_of(w, w.in - beyond);
+    if (j.in.d[1] != w.in * j.in.d[2]) inside = last;
+    if (!rows && j.v.ragged()) inside = last = {0, 0};
+    const int64_t taps_w = rows ? 1 : w.taps, step = w.stride * j.in.d[2];
+    for (int64_t td = 0; td < j.slides[0].taps; ++td)
+      for (int64_t th = 0; th < j.slides[1].taps; ++th)
+        for (int64_t tw = 0; tw < taps_w; ++tw) {
+          ptrdiff_t at = tap_offset(j, td, th, tw);
+          for (int32_t i = 0; i < full->mr; ++i, at += step) *offsets++ = at;
+        }
+    common_taps = static_cast<int32_t>(j.slides[0].taps * j.slides[1].taps * taps_w);
   }
+
+  // The row of the output that p lies in.
+  void enter(const Pixel& p) {
+    const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+    const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride;
+    span = {0, 0};
+    if (!holds(d, id) || !holds(h, ih)) return;
+    span = !beyond || ih + (h.taps - 1) * h.step < h.in - 1 ? inside : last;
+    line = j.image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1] + w.first * j.in.d[2];
+  }
+
+  // A full tile in this row whose taps all exist: the usual case, in few steps.
+  bool locate_inside(const Pixel& p, Spot* spot) const {
+    const int64_t at = p.q[2];
+    if (spot->m != full->mr || at < span.begin || at + spot->m > span.end) return false;
+    spot->a = line + at * j.slides[2].stride * j.in.d[2];
+    spot->rows = common;
+    spot->taps = common_taps;
+    spot->kc = kc;
+    return true;
+  }
+
+  // From the image to other memory that tiles read.
+  ptrdiff_t distance(const char* to) const {
+    return static_cast<ptrdiff_t>(reinterpret_cast<uintptr_t>(to) -
+                                  reinterpret_cast<uintptr_t>(j.image));
+  }
+
+  // A full tile of a ragged layer in this row: pixels at the sides of the image are gathered, the
+  // others are where they are inside.
+  bool locate_beside(const Pixel& p, Spot* spot, ptrdiff_t* offsets) const {
+    const int64_t at = p.q[2], mr = full->mr;
+    if (!j.v.ragged() || span.begin >= span.end || spot->m != mr || at + mr > j.slides[2].out)
+      return false;
+    spot->a = line + at * j.slides[2].stride * j.in.d[2];
+    spot->taps = common_taps;
+    spot->kc = kc;
+    memcpy(offsets, common, static_cast<size_t>(common_taps * mr) * sizeof *offsets);
+    Pixel q = p;
+    for (int64_t i = 0; i < mr; ++i, ++q.q[2]) {
+      if (q.q[2] >= span.begin && q.q[2] < span.end) continue;
+      ptrdiff_t to = gather_row(q, spot->row0 + i) - distance(spot->a);
+      for (int64_t tap = 0; tap < common_taps; ++tap, to += gather.padded)
+        offsets[tap * mr + i] = to;
+    }
+    return true;
+  }
+
+  // A pixel's window in row `at` of the slot; returns where that is.
+  ptrdiff_t gather_row(const Pixel& p, int64_t at) const {
+    char* row = s.rows + at * s.pitch;
+    gather.take(p, row);
+    return distance(row);
+  }
+
+  // Any tile.
+  void locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const;
+};
+
+// A tile's rows of the image, tap by tap. What lies outside is the padding row. Rows of a ragged
+// layer that reach beyond the image's width are gathered.
+void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  const int32_t mr = spot->row->mr, m = spot->m;
+  const bool ragged = j.v.ragged();
+  bool merged = rows;
+  bool all = true;         // every tap of every row
+  ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
+  int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
+  bool copied[kMaxMr];
+  for (int32_t i = 0; i < m; ++i, p.next(j)) {
+    id[i] = d.first + p.q[0] * d.stride;
+    ih[i] = h.first + p.q[1] * h.stride;
+    iw[i] = w.first + p.q[2] * w.stride;
+    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
+    copied[i] = ragged && !(rows && in_w);
+    if (copied[i]) {
+      base[i] = gather_row(p, spot->row0 + i);
+    } else {
+      base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
+      merged &= in_w;
+      all &= in_w && holds(h, ih[i]) && holds(d, id[i]);
+    }
+  }
+  if (ragged && !rows) return place(j, s, spot, offsets);
+  const int64_t taps_w = merged ? 1 : w.taps;
+  const ptrdiff_t pad = distance(j.pad);
+  const auto in = [](const Slide& o, int64_t at) { return at >= 0 && at < o.in; };
+  ptrdiff_t* to = offsets;
+  ptrdiff_t run = 0;  // of a gathered row
+  for (int64_t td = 0; td < d.taps; ++td)
+    for (int64_t th = 0; th < h.taps; ++th, run += gather.padded)
+      for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
+        const ptrdiff_t tap = tap_offset(j, td, th, tw);
+        for (int32_t i = 0; i < m; ++i)
+          to[i] = copied[i] ? base[i] + run
+                  : all || (in(d, id[i] + td * d.step) && in(h, ih[i] + th * h.step) &&
+                            (merged || in(w, iw[i] + tw * w.step)))
+                      ? base[i] + tap
+                      : pad;
+        for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
+      }
+  spot->kc = merged ? kc : 0;
+  spot->taps = static_cast<int32_t>(d.taps * h.taps * taps_w);
+  spot->a = j.image;
+}
+
+// The spots of a block one by one: visit(first pixel, spot, whether a row of the output begins).
+template <class Visit>
+void visit_spots(Pixels* b, Visit visit) {
+  const ConvJob& j = b->j;
+  b->spots = 0;
   b->stretches([&](int64_t first, int64_t count) {
     Pixel at(j, first);
     char* y = j.y + at.at(j.out);
     const char* r = j.r ? j.r + at.at(j.residual) : nullptr;
+    bool begins = true;
     for (int64_t i = 0; i < count;) {
       Spot& spot = b->s.spots[b->spots++];
-      spot.row = count - i >= full->mr ? full : edge;
+      spot.row = count - i >= b->full->mr ? b->full : b->edge;
       spot.m = static_cast<int32_t>(min64(spot.row->mr, count - i));
       spot.row0 = static_cast<int32_t>(first + i - b->first);
       spot.y = y + i * j.pitch_y;
       spot.r = r ? r + i * j.pitch_r : nullptr;
-      spot.rows = offsets;
-      if (!j.direct) {
-        place(j, b->s, &spot, offsets);
-      } else if (!locate_inside(*b, at, &spot) && !locate(j, at, &spot, offsets)) {
-        gather(j, b->s, 0, first + i, spot.m, spot.row0);
-        place(j, b->s, &spot, offsets);
-      }
-      if (spot.rows == offsets) offsets += max64(1, spot.taps) * spot.row->mr;
+      visit(at, &spot, begins);
       i += spot.m;
-      at.advance(j, spot.m);
+      begins = at.advance(j, spot.m);
     }
+  });
+}
+
+// The spots of a block for tiles `full` and `edge`.
+void find_spots(Pixels* b, const Row* full, const Row* edge) {
+  if (b->full == full && b->edge == edge) return;
+  b->full = full;
+  b->edge = edge;
+  const ConvJob& j = b->j;
+  ptrdiff_t* offsets = b->s.offsets;
+  const auto added = [&](Spot* spot) {
+    spot->rows = offsets;
+    offsets += max64(1, spot->taps) * spot->row->mr;
+  };
+  if (!j.direct) {
+    visit_spots(b, [&](const Pixel&, Spot* spot, bool) {
+      place(j, b->s, spot, offsets);
+      added(spot);
+    });
+    return;
+  }
+  Locator locator(j, b->s, full, offsets);
+  offsets += locator.common_taps * full->mr;
+  visit_spots(b, [&](const Pixel& at, Spot* spot, bool begins) {
+    if (begins) locator.enter(at);
+    if (locator.locate_inside(at, spot)) return;
+    if (!locator.locate_beside(at, spot, offsets)) locator.locate(at, spot, offsets);
+    added(spot);
   });
 }
 
@@ -541,7 +652,7 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   }
   pixels = min64(pixels, max64(kMaxMr, most));
   rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch));
-  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * k : 0));
+  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
   offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));

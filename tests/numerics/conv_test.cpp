@@ -42,6 +42,32 @@ TEST_P(Conv, TransposedEqualsTheModel) {
 TEST_P(Conv, DepthwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kDepthwise, 5000, 80); }
 TEST_P(Conv, PointwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kPointwise, 4000, 40); }
 
+// Few channels and rows of several tiles: inside the image, at its sides, and across its rows.
+TEST_P(Conv, FirstLayersEqualTheModel) {
+  for (int i = 0; i < scaled(60) && !HasFailure(); ++i) {
+    Rng rng(6000 + static_cast<uint64_t>(i));
+    ConvLayer l;
+    l.batch = rng.range(1, 2);
+    l.channels = rng.pick<int64_t>({1, 2, 3, 3, 3, 4, 5, 7});
+    l.outputs = rng.pick<int64_t>({8, 16, 24, 32, 48, 64, 96});
+    for (int dim = 0; dim < 2; ++dim) {
+      l.kernel[dim] = rng.pick<int32_t>({2, 3, 3, 4, 5, 6, 7});
+      l.stride[dim] = rng.pick<int32_t>({1, 2, 2, 3, 4});
+      l.dilation[dim] = rng.chance(10) ? 2 : 1;
+      l.pad_lo[dim] = static_cast<int32_t>(rng.range(0, l.kernel[dim] - 1));
+      l.pad_hi[dim] = static_cast<int32_t>(rng.range(0, l.kernel[dim] - 1));
+      l.image[dim] = dim ? rng.range(14, 60) : rng.range(14, 20);
+    }
+    l.in = rng.pick<octet_type>({OCTET_U8, OCTET_U8, OCTET_S8});
+    l.out.type = rng.pick<octet_type>({OCTET_U8, OCTET_S8, OCTET_S32});
+    fill_conv(&rng, &l);
+    l.w_type = OCTET_S8;
+    l.w_zero.assign(l.w_scale.size(), 0);
+    SCOPED_TRACE(std::to_string(i) + ": " + describe(l));
+    expect_model(GetParam().context, l, &rng);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isas, Conv, testing::ValuesIn(contexts()),
                          [](const auto& p) { return p.param.isa; });
 
