@@ -30,7 +30,7 @@ class RunParams {
  public:
   explicit RunParams(const Job& job) : job_(job), e_(*job.e), walk_(job.walk) {}
 
-  void set(const Cursor& at, int64_t first, int64_t count, Run* r) {
+  [[gnu::noinline]] void set(const Cursor& at, int64_t first, int64_t count, Run* r) {
     const bool in_each = has_each(e_.in), out_each = has_each(e_.out);
     const int64_t i = index(e_.in, at, in_each ? first : 0);
     const int64_t o = index(e_.out, at, out_each ? first : 0);

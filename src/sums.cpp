@@ -19,7 +19,7 @@ int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The 16 lanes of a chunk, `step` doubles apart: i with i + 8, + 4, + 2, + 1.
-double add_lanes(double* lanes, int64_t step) {
+[[gnu::noinline]] double add_lanes(double* lanes, int64_t step) {
   for (int64_t far = 8; far; far /= 2)
     for (int64_t i = 0; i < far; ++i) lanes[i * step] += lanes[(i + far) * step];
   return lanes[0];
@@ -96,7 +96,7 @@ class Adder {
     if (g.side.zero_f32 && !g.round_zero) kernel_.float_zero = &one_.float_zero;
   }
 
-  void run(int64_t x, int64_t dy, int64_t dx, int64_t n) {
+  [[gnu::noinline]] void run(int64_t x, int64_t dy, int64_t dx, int64_t n) {
     while (n) {
       const int64_t part = min(n, kTerms - filled_);
       kernel_.x = reals(g_.x, x);
@@ -113,7 +113,7 @@ class Adder {
     }
   }
 
-  void finish() {
+  [[gnu::noinline]] void finish() {
 #if defined(__x86_64__)
     if (stream_) __builtin_ia32_sfence();  // what went past the caches is there for other threads
 #endif
@@ -124,7 +124,7 @@ class Adder {
   double sum1() const { return sum1_; }
 
  private:
-  void flush() {
+  [[gnu::noinline]] void flush() {
     lanes0_.add(g_, terms0_, filled_);
     lanes1_.add(g_, terms1_, filled_);
     in_chunk_ += filled_;

@@ -30,11 +30,15 @@ inline Ints load_ints(const void* p, size_t i, int32_t) {
   return hn::LoadU(kInt, static_cast<const int32_t*>(p) + i);
 }
 
-// Stores one element of 8 or 16 bits for each lane; the values fit into Out.
+// Stores one element of 8 or 16 bits for each lane; the values fit into Out. uint16_t stands for
+// both signs: the low 16 bits are the same.
 template <class Out>
 void store_bytes(Ints v, Out* p) {
   const hn::Rebind<Out, IntTag> narrow;
-  hn::StoreU(hn::DemoteTo(narrow, v), narrow, p);
+  if constexpr (sizeof(Out) == 2)
+    hn::StoreU(hn::TruncateTo(narrow, hn::BitCast(hn::Rebind<uint32_t, IntTag>(), v)), narrow, p);
+  else
+    hn::StoreU(hn::DemoteTo(narrow, v), narrow, p);
 }
 
 // Stores a byte for each lane of four vectors, one after the other; the values fit into Out.

@@ -19,7 +19,7 @@ struct Flip {
   static constexpr size_t kStep = kBytes;
   static constexpr bool kWritesMask = false;
   static constexpr bool kStreams = false;
-  static constexpr size_t written(size_t n) { return n; }
+  static constexpr size_t kPad = 1;
 
   template <bool>
   static void loop(const Run& r) {

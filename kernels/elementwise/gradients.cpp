@@ -104,8 +104,7 @@ void clip(const Grad& g) {
 }
 
 // Whole vectors first, then what is left from copies.
-template <void loop(const Grad&)>
-void apply_grad(const Grad* g) {
+[[gnu::noinline]] void apply_grad(const Grad* g, void loop(const Grad&)) {
   Grad part = *g;
   const size_t whole = g->n & ~(kLanes - 1), rest = g->n - whole;
   part.n = whole;
@@ -154,12 +153,12 @@ OCTET_KERNEL void OCTET_ROW(clamp_f32_f32)(const Run* r) { apply<Clamp>(r); }
 
 OCTET_KERNEL void OCTET_ROW(learn_f32_f32)(const Grad* g) {
   if (g->step)
-    apply_grad<learn<false>>(g);
+    apply_grad(g, learn<false>);
   else
-    apply_grad<learn<true>>(g);
+    apply_grad(g, learn<true>);
 }
 
-OCTET_KERNEL void OCTET_ROW(clip_f32_f32)(const Grad* g) { apply_grad<clip>(g); }
+OCTET_KERNEL void OCTET_ROW(clip_f32_f32)(const Grad* g) { apply_grad(g, clip); }
 
 OCTET_KERNEL void OCTET_ROW(sum_f32_sums)(const float* x, size_t n, double* lanes) {
   hn::Vec<DoubleTag> sum[kSets];

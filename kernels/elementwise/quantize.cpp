@@ -86,7 +86,7 @@ using namespace octet;
 OCTET_KERNEL void OCTET_ROW(quantize_f32_u8)(const Run* r) { apply<Quantize<uint8_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(quantize_f32_s8)(const Run* r) { apply<Quantize<int8_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(quantize_f32_u16)(const Run* r) { apply<Quantize<uint16_t>>(r); }
-OCTET_KERNEL void OCTET_ROW(quantize_f32_s16)(const Run* r) { apply<Quantize<int16_t>>(r); }
+OCTET_KERNEL void OCTET_ROW(quantize_f32_s16)(const Run* r) { apply<Quantize<uint16_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(quantize_f32_s32)(const Run* r) { apply<Quantize32>(r); }
 OCTET_KERNEL void OCTET_ROW(dequantize_u8_f32)(const Run* r) { apply<Dequantize<uint8_t>>(r); }
 OCTET_KERNEL void OCTET_ROW(dequantize_s8_f32)(const Run* r) { apply<Dequantize<int8_t>>(r); }

@@ -67,53 +67,55 @@ const T* stage(const void* p, size_t first, size_t count, T* copy) {
   return copy;
 }
 
-// Runs the `count` elements of r from `first` on, less than a step, from copies.
-template <class Op, class Loop>
-void apply_rest(const Run* r, size_t first, size_t count, const Loop& loop) {
-  using X = typename Op::X;
-  using Y = typename Op::Y;
-  constexpr size_t kStep = Op::kStep;
+// A kernel's loop, and what it needs to be known of it: bytes of an element of x and y, elements of
+// one turn (a power of two, of at most 64 bytes), and the multiple of elements that is written.
+using Loop = void(const Run&);
+struct Form {
+  Loop *uniform, *each;  // one set of parameters, or one for each element
+  size_t x_item, y_item, step, pad;
+  bool writes_mask, streams;
+};
+
+// Runs the `count` elements of r from `first` on, less than a step, from copies. One function for
+// all kernels, as apply_form is, because they would be the larger part of each.
+[[gnu::noinline]] inline void apply_rest(const Run* r, size_t first, size_t count, const Form& f,
+                                         Loop* loop) {
   Run part = *r;
-  alignas(64) X x[kStep];
-  alignas(64) Y y[kStep];
-  alignas(64) uint8_t mask[kStep];
+  alignas(64) uint8_t x[64] = {}, y[64], mask[64];
   alignas(64) float in_scale[kLanes], out_inv[kLanes], out_scale[kLanes];
   alignas(64) float in_float[kLanes], out_float[kLanes];
   alignas(64) int32_t in_zero[kLanes], out_zero[kLanes];
-  part.n = kStep;
+  part.n = f.step;
   part.stream = 0;
-  part.x = stage<kStep>(r->x, first, count, x);
+  memcpy(x, static_cast<const uint8_t*>(r->x) + first * f.x_item, count * f.x_item);
+  part.x = x;
   part.y = y;
-  if (r->mask) {
-    stage<kStep>(r->mask, first, count, mask);
-    part.mask = mask;
+  if (r->mask) part.mask = const_cast<uint8_t*>(stage<64>(r->mask, first, count, mask));
+  const bool has_params = f.step == kLanes;  // only kernels of one vector a turn have parameters
+  if (has_params && r->in_step) {
+    if (r->in_scale) part.in_scale = stage<kLanes>(r->in_scale, first, count, in_scale);
+    if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, first, count, in_zero);
+    if (r->in_float) part.in_float = stage<kLanes>(r->in_float, first, count, in_float);
   }
-  if constexpr (Op::kStep == kLanes) {  // the others have no parameters
-    if (r->in_step) {
-      if (r->in_scale) part.in_scale = stage<kLanes>(r->in_scale, first, count, in_scale);
-      if (r->in_zero) part.in_zero = stage<kLanes>(r->in_zero, first, count, in_zero);
-      if (r->in_float) part.in_float = stage<kLanes>(r->in_float, first, count, in_float);
-    }
-    if (r->out_step) {
-      part.out_inv = stage<kLanes>(r->out_inv, first, count, out_inv);
-      part.out_zero = stage<kLanes>(r->out_zero, first, count, out_zero);
-      if (r->out_scale) part.out_scale = stage<kLanes>(r->out_scale, first, count, out_scale);
-      if (r->out_float) part.out_float = stage<kLanes>(r->out_float, first, count, out_float);
-    }
+  if (has_params && r->out_step) {
+    if (r->out_inv) part.out_inv = stage<kLanes>(r->out_inv, first, count, out_inv);
+    if (r->out_zero) part.out_zero = stage<kLanes>(r->out_zero, first, count, out_zero);
+    if (r->out_scale) part.out_scale = stage<kLanes>(r->out_scale, first, count, out_scale);
+    if (r->out_float) part.out_float = stage<kLanes>(r->out_float, first, count, out_float);
   }
   loop(part);
-  memcpy(static_cast<Y*>(r->y) + first, y, Op::written(count) * sizeof(Y));
-  if (Op::kWritesMask && r->mask) memcpy(r->mask + first, mask, count);
+  const size_t written = (count + f.pad - 1) / f.pad * f.pad;
+  memcpy(static_cast<uint8_t*>(r->y) + first * f.y_item, y, written * f.y_item);
+  if (f.writes_mask && r->mask) memcpy(r->mask + first, mask, count);
 }
 
 // r without its first k elements.
-template <class Op>
-Run skip(const Run& r, size_t k) {
+inline Run skip(const Run& r, size_t k, const Form& f) {
   const auto along = [k](auto* p, int32_t step) { return p && step ? p + k : p; };
   Run s = r;
   s.n -= k;
-  s.x = static_cast<const typename Op::X*>(r.x) + k;
-  s.y = static_cast<typename Op::Y*>(r.y) + k;
+  s.x = static_cast<const uint8_t*>(r.x) + k * f.x_item;
+  s.y = static_cast<uint8_t*>(r.y) + k * f.y_item;
   s.mask = along(r.mask, 1);
   s.in_scale = along(r.in_scale, r.in_step);
   s.in_zero = along(r.in_zero, r.in_step);
@@ -125,38 +127,36 @@ Run skip(const Run& r, size_t k) {
   return s;
 }
 
-// Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop
-// (a power of two), and loop<kUniform>(run), which wants run.n to be a multiple of kStep and, where
-// it is to stream, run.y to begin a cache line.
-template <class Op>
-void apply(const Run* r) {
-  using Y = typename Op::Y;
-  constexpr size_t kStep = Op::kStep, kLine = 64;
-  const bool uniform = !r->in_step && !r->out_step;
-  const auto loop = [uniform](const Run& run) {
-    if (uniform) return Op::template loop<true>(run);
-    return Op::template loop<false>(run);
-  };
-
+[[gnu::noinline]] inline void apply_form(const Run* r, const Form& f) {
+  constexpr size_t kLine = 64;
+  Loop* const loop = r->in_step || r->out_step ? f.each : f.uniform;
   Run part = *r;
-  if constexpr (Op::kStreams) {
+  if (part.stream) {
     const size_t past = reinterpret_cast<uintptr_t>(r->y) % kLine;
-    if (past % sizeof(Y)) part.stream = 0;
+    if (!f.streams || past % f.y_item) part.stream = 0;
     if (part.stream && past) {
-      size_t head = (kLine - past) / sizeof(Y);
+      size_t head = (kLine - past) / f.y_item;
       if (head > r->n) head = r->n;
-      for (size_t i = 0; i < head; i += kStep)
-        apply_rest<Op>(r, i, head - i < kStep ? head - i : kStep, loop);
-      part = skip<Op>(part, head);
+      for (size_t i = 0; i < head; i += f.step)
+        apply_rest(r, i, head - i < f.step ? head - i : f.step, f, loop);
+      part = skip(part, head, f);
     }
   }
-  const size_t whole = part.n & ~(kStep - 1), rest = part.n - whole;
+  const size_t whole = part.n & ~(f.step - 1), rest = part.n - whole;
   const Run all = part;
   part.n = whole;
   if (whole) loop(part);
-  if (rest) apply_rest<Op>(&all, whole, rest, loop);
-  if constexpr (Op::kStreams)
-    if (part.stream) hwy::FlushStream();
+  if (rest) apply_rest(&all, whole, rest, f, loop);
+  if (part.stream) hwy::FlushStream();
+}
+
+// Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop,
+// kPad, kWritesMask, kStreams and loop<kUniform>(run), which wants run.n to be a multiple of kStep
+// and, where it is to stream, run.y to begin a cache line.
+template <class Op>
+void apply(const Run* r) {
+  apply_form(r, {Op::template loop<true>, Op::template loop<false>, sizeof(typename Op::X),
+                 sizeof(typename Op::Y), Op::kStep, Op::kPad, Op::kWritesMask, Op::kStreams});
 }
 
 // Stores a vector, past the caches where the run is to stream.
@@ -175,7 +175,7 @@ struct LaneOp {
   static constexpr size_t kStep = kLanes;
   static constexpr bool kWritesMask = false;
   static constexpr bool kStreams = false;
-  static constexpr size_t written(size_t n) { return n; }
+  static constexpr size_t kPad = 1;
 };
 
 }  // namespace

@@ -30,7 +30,10 @@ float shifted(float t, const Run& r, size_t i) {
 int32_t round_within(float t, const Run& r, int32_t low, int32_t high) {
   const float l = static_cast<float>(low), h = static_cast<float>(high);
   const float within = t > l ? (t < h ? t : h) : l;
-  return static_cast<int32_t>(r.away ? roundf(within) : rintf(within));
+  const float even = rintf(within), rest = within - even;  // exact
+  if (r.away && rest == 0.5f && within > 0) return static_cast<int32_t>(even) + 1;
+  if (r.away && rest == -0.5f && within < 0) return static_cast<int32_t>(even) - 1;
+  return static_cast<int32_t>(even);
 }
 
 // real -> integer: rne(clamp(x / s, qmin - z, qmax - z)) + z. The bounds are integers, so that it
