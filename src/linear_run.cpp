@@ -16,8 +16,9 @@ constexpr float kNan = __builtin_nanf("");  // 0x7FC00000
 constexpr int64_t kSpan = 512;              // activations handled at a time on the stack
 constexpr int64_t kRangeSpan = 16384;       // elements of one min/max task
 constexpr int64_t kChunkBytes = 2 << 20;    // prepared activations at a time: about an L2
-constexpr int64_t kChunkStep = 168;         // a multiple of the mr of every tile
-constexpr int64_t kBlockChunkStep = 64;     // and of that of every block
+constexpr int64_t kShortRow = 512;
+constexpr int64_t kChunkStep = 168;      // a multiple of the mr of every tile
+constexpr int64_t kBlockChunkStep = 64;  // and of that of every block
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -151,8 +152,29 @@ RowScale choose_row(Chunk& c, int64_t i) {
   return chosen;
 }
 
-// with: of a dynamic row. run: for rows that are rewritten as they are; x, y and n are set here.
-void prepare_row(Chunk& c, int64_t i, const RowScale& with, Run& run) {
+// Bytes from one row to the next in the caller's tensor and in the workspace are those of a row:
+// all rows are rewritten as if they were one. Widening keeps its order across rows of whole fours.
+bool rewritten_at_once(const Chunk& c) {
+  const Linear& l = c.l;
+  const int64_t item = l.form == OCTET_S16 ? 2 : 1;
+  return l.packs_a() && !l.dynamic() && c.pitch_x == l.w.k && c.pitch_a == l.w.k * item &&
+         (item == 1 || l.w.k % 4 == 0);
+}
+
+// n bytes from x on, which are no floats, in the form of the tiles.
+void rewrite(const Linear& l, const void* x, void* to, size_t n, Run& run) {
+  run.x = x;
+  run.y = to;
+  run.n = n;
+  if (l.form == OCTET_S16 || l.shift)
+    (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
+  else
+    memcpy(to, x, n);
+}
+
+// with: of a dynamic row. run: for rows that are rewritten as they are, or null where they have
+// been.
+void prepare_row(Chunk& c, int64_t i, const RowScale& with, Run* run) {
   const Linear& l = c.l;
   const char* x = c.x + i * c.pitch_x;
   char* to = c.s.a + i * c.pitch_a;
@@ -164,15 +186,7 @@ void prepare_row(Chunk& c, int64_t i, const RowScale& with, Run& run) {
   } else {
     if (c.per_row) zero = c.call_zero ? c.call_zero[i] : 0;
     const size_t k = static_cast<size_t>(l.w.k);
-    if (l.packs_a()) {
-      run.x = x;
-      run.y = to;
-      run.n = k;
-      if (l.form == OCTET_S16 || l.shift)
-        (l.form == OCTET_S16 ? l.widen : l.flip)(&run);
-      else
-        memcpy(to, x, k);
-    }
+    if (l.packs_a() && run) rewrite(l, x, to, k, *run);
     if (sums)
       sum = static_cast<uint32_t>(l.rowsum(x, k)) +
             static_cast<uint32_t>(l.shift) * static_cast<uint32_t>(l.w.k);
@@ -210,7 +224,12 @@ void prepare_task(void* arg, size_t task) {
              .stream = 0};
   if (c.l.input != Input::kDynamicRow) {
     const RowScale all = {c.tensor_scale, c.tensor_zero};
-    for (int64_t i = first; i < last; ++i) prepare_row(c, i, all, run);
+    const bool at_once = rewritten_at_once(c);
+    if (at_once)
+      rewrite(c.l, c.x + first * c.pitch_x, c.s.a + first * c.pitch_a,
+              static_cast<size_t>((last - first) * c.l.w.k), run);
+    if (at_once && !c.l.w.has_zero && !c.per_row) return;
+    for (int64_t i = first; i < last; ++i) prepare_row(c, i, all, at_once ? nullptr : &run);
     return;
   }
   const int64_t fit = kChosenBytes / (c.l.w.k * 4 + 1) + 1;
@@ -219,7 +238,7 @@ void prepare_task(void* arg, size_t task) {
   for (int64_t i = first; i < last; i += step) {
     const int64_t end = min64(last, i + step);
     for (int64_t j = i; j < end; ++j) chosen[j - i] = choose_row(c, j);
-    for (int64_t j = i; j < end; ++j) prepare_row(c, j, chosen[j - i], run);
+    for (int64_t j = i; j < end; ++j) prepare_row(c, j, chosen[j - i], &run);
   }
 }
 
@@ -560,9 +579,12 @@ Finish output_finish(const Linear& l) {
 }
 
 void size_chunks(Linear* l) {
-  // Whole cache lines, never a multiple of 4 KiB.
+  // Whole cache lines, never a multiple of 4 KiB. Short widened rows follow one another, so that
+  // all of them are widened in one run; tiles read them in words that lie in one line anyhow.
   const int64_t k4 = (l->w.k + 3) / 4 * 4;
-  l->prepared_pitch = (k4 * (l->form == OCTET_S16 ? 2 : 1) + 63) / 64 * 64;
+  const bool widened = l->form == OCTET_S16;
+  l->prepared_pitch = k4 * (widened ? 2 : 1);
+  if (!widened || k4 > kShortRow) l->prepared_pitch = (l->prepared_pitch + 63) / 64 * 64;
   if (l->prepared_pitch % 4096 == 0) l->prepared_pitch += 64;
   const int64_t step = has_blocks(l->table) ? kBlockChunkStep : kChunkStep;
   const int64_t steps = kChunkBytes / l->prepared_pitch / step;
@@ -580,7 +602,7 @@ int64_t rows_at_a_time(const octet_context& ctx, const Linear& l, int64_t rows, 
   const int64_t chunk = chunk_rows(l, rows);
   // So few rows are always taken at once.
   if (threads > 1 || !l.packs_a() || chunk <= 4 * plan.main->mr) return chunk;
-  return min64(chunk, hot_rows(ctx, l.prepared_pitch, *plan.main));
+  return min64(chunk, hot_rows(ctx, l.table, l.prepared_pitch, *plan.main));
 }
 
 size_t linear_workspace(const Linear& l, int64_t rows) {

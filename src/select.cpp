@@ -199,6 +199,13 @@ int64_t l2_bytes(const octet_context& c) {
   return static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
 }
 
+int64_t l1_bytes(const octet_context& c) {
+  return static_cast<int64_t>(c.cpu.l1d ? c.cpu.l1d : 32 << 10);
+}
+
+// Rows of which L1 holds so many are short.
+constexpr int64_t kShortRows = 64;
+
 // A block of AMX shares L2 with panels of B that are fetched ahead.
 int64_t l2_for_a(const octet_context& c, const Row& main) {
   return l2_bytes(c) / (is_block(main) ? 4 : 2);
@@ -223,7 +230,7 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   const int64_t l2 = l2_bytes(c);
   if (is_block(*plan->main)) {
     // While B streams by, mr rows of A stay in L1; they should fit, and B into L2.
-    const int64_t l1 = static_cast<int64_t>(c.cpu.l1d ? c.cpu.l1d : 32 << 10);
+    const int64_t l1 = l1_bytes(c);
     plan->prefetch = t.n * t.k > l2 / 4 * 3;
     plan->columns_outer = mr * t.k > l1 / 3 * 2 || plan->prefetch;
   }
@@ -436,7 +443,11 @@ bool has_blocks(const GemmTable& table) {
   return false;
 }
 
-int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main) {
+int64_t hot_rows(const octet_context& c, const GemmTable& t, int64_t pitch, const Row& main) {
+  // Short rows against few weights: every pass over them would read L2 for few products.
+  const int64_t l1 = l1_bytes(c);
+  if (!is_block(main) && pitch * kShortRows <= l1 && t.n * t.k <= l2_bytes(c) / 8)
+    return rows_within(l1 / 4 * 3, pitch, main.mr);
   return rows_within(l2_for_a(c, main), pitch, main.mr);
 }
 

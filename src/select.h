@@ -105,9 +105,9 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
 // A row of scope block is among the candidates.
 bool has_blocks(const GemmTable& table);
 
-// Rows of activations, `pitch` bytes apart, that stay in their part of L2 while every panel of B
-// passes by: a multiple of main.mr.
-int64_t hot_rows(const octet_context& c, int64_t pitch, const Row& main);
+// Rows of activations, `pitch` bytes apart, that stay in their part of L2, or of L1 where they are
+// short, while every panel of B passes by: a multiple of main.mr.
+int64_t hot_rows(const octet_context& c, const GemmTable& table, int64_t pitch, const Row& main);
 
 // Candidates that fit m rows.
 int32_t count_candidates(const GemmTable& table, int64_t m);

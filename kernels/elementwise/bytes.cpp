@@ -33,15 +33,9 @@ struct Flip {
 
 template <class In>
 struct Widen {
-  using X = In;
-  using Y = int16_t;
   using WideTag = hn::ScalableTag<int16_t>;
   static constexpr size_t kStep = HWY_LANES(int16_t);
-  static constexpr bool kWritesMask = false;
-  static constexpr bool kStreams = false;
-  static constexpr size_t kPad = 4;
 
-  template <bool>
   static void loop(const Run& r) {
     alignas(16) static constexpr In kOrder[16] = {0, 2,  1, 3,  4,  6,  5,  7,
                                                   8, 10, 9, 11, 12, 14, 13, 15};
@@ -55,19 +49,38 @@ struct Widen {
   }
 };
 
-// Short rows one by one: the copy of a vector's worth would take longer.
+// Fours of elements one by one, the last of them filled up with zeros.
 template <class In>
-void widen(const Run* r) {
-  if (r->n > 8) return apply<Widen<In>>(r);
-  const In* x = static_cast<const In*>(r->x);
-  int16_t* y = static_cast<int16_t*>(r->y);
-  for (size_t i = 0; i < r->n; i += 4, y += 4) {
-    const size_t left = r->n - i;
+void widen_fours(const In* x, int16_t* y, size_t n) {
+  for (size_t i = 0; i < n; i += 4, y += 4) {
+    const size_t left = n - i;
     y[0] = x[i];
     y[2] = left > 1 ? x[i + 1] : 0;
     y[1] = left > 2 ? x[i + 2] : 0;
     y[3] = left > 3 ? x[i + 3] : 0;
   }
+}
+
+// Rows are short: the last vector overlaps the one before it, because copies would take longer.
+template <class In>
+void widen(const Run* r) {
+  using Op = Widen<In>;
+  const In* x = static_cast<const In*>(r->x);
+  int16_t* y = static_cast<int16_t*>(r->y);
+  size_t done = 0;
+  if (r->n >= Op::kStep) {
+    Run part = *r;
+    part.n = r->n & ~(Op::kStep - 1);
+    Op::loop(part);
+    done = r->n & ~size_t{3};
+    if (part.n != done) {
+      part.x = x + done - Op::kStep;
+      part.y = y + done - Op::kStep;
+      part.n = Op::kStep;
+      Op::loop(part);
+    }
+  }
+  widen_fours(x + done, y + done, r->n - done);
 }
 
 // Sum of the bytes xor `sign`: with 0x80 a signed byte b counts as b + 128.
