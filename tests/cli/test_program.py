@@ -97,6 +97,8 @@ class Demo(unittest.TestCase):
             with self.subTest(row["bits"]):
                 lost = max(0, self.study["float"] - row["ptq"])
                 self.assertGreaterEqual(row["ste"], self.study["float"] - lost / 2)
+                self.assertGreaterEqual(row["lsq"], self.study["float"] - lost / 2)
+                self.assertGreaterEqual(row["lsq"], row["ste"] - 0.005)
 
     def test_fewer_bits_are_further_from_float(self):
         self.need_study()

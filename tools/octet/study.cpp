@@ -4,13 +4,14 @@
 #include <functional>
 
 #include "int8_net.h"
+#include "lsq.h"
 #include "qat.h"
 #include "variants.h"
 
 namespace octet_cli {
 namespace {
 
-constexpr size_t kTrainingEpochs = 12;
+constexpr size_t kTrainingEpochs = 20;
 constexpr int32_t kAdaRoundSteps = 60;
 
 double judge(Int8Net net, const Images& images) {
@@ -276,7 +277,7 @@ std::vector<TrainingRow> compare_training(const octet_context* context, const Ml
   const Observed observed(context, mlp, digits.train, kCalibrations[0]);
   for (const int bits : {4, 2}) {
     const Bits all = same_bits(bits);
-    TrainingRow row = {bits, 0, 0};
+    TrainingRow row = {bits, 0, 0, 0};
     row.ptq = judge(Int8Net::make_static(
                         context, round_all(context, mlp, kRoundings[kPlainRounding], all, data),
                         observed.scales(all), all),
@@ -292,6 +293,11 @@ std::vector<TrainingRow> compare_training(const octet_context* context, const Ml
           return weights;
         },
         [&] { return ste.learned(); });
+    Lsq lsq(context, mlp, observed.scales(all), bits);
+    row.lsq = train_on(
+        context, mlp, digits, seed, bits, lsq,
+        bits == 4 ? "train 4 bits, LSQ" : "train 2 bits, LSQ",
+        [&](const Mlp& tuned) { return lsq.pack(tuned); }, [&] { return lsq.learned(); });
     rows.push_back(row);
   }
   return rows;

@@ -36,7 +36,7 @@ struct LayerRow {
 // Before and after training with fake-quantized weights and activations.
 struct TrainingRow {
   int bits;
-  double ptq, ste;
+  double ptq, ste, lsq;
 };
 
 struct Study {

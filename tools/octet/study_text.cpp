@@ -29,9 +29,10 @@ void print_study(const Study& study) {
   layers.print();
 
   std::printf("\nAccuracy after training with fake-quantized weights and activations\n\n");
-  Table training({"bits", "not trained", "STE"}, {true, true, true});
+  Table training({"bits", "not trained", "STE", "LSQ"}, {true, true, true, true});
   for (const TrainingRow& row : study.training)
-    training.add({std::to_string(row.bits), format("%.4f", row.ptq), format("%.4f", row.ste)});
+    training.add({std::to_string(row.bits), format("%.4f", row.ptq), format("%.4f", row.ste),
+                  format("%.4f", row.lsq)});
   training.print();
 }
 
@@ -49,7 +50,8 @@ nlohmann::ordered_json study_json(const Study& study) {
                                   {"range_used", row.range_used},
                                   {"alone_at_2_bits", row.alone_at_2_bits}});
   for (const TrainingRow& row : study.training)
-    json["training"].push_back(Json{{"bits", row.bits}, {"ptq", row.ptq}, {"ste", row.ste}});
+    json["training"].push_back(
+        Json{{"bits", row.bits}, {"ptq", row.ptq}, {"ste", row.ste}, {"lsq", row.lsq}});
   return json;
 }
 
