@@ -19,6 +19,16 @@ namespace octet {
 
 enum class Rung : int32_t { kDepthwise, kPointwise, kGathered, kDirect };
 
+// Rows of the kernel along a dim that tiles may leave out where they lie in the padding
+// (src/conv_padding.h): how many at most at each end, and what sums begin with then.
+struct Omits {
+  int32_t dim;             // D where the kernel has several planes, else H
+  int32_t before, behind;  // 0: none
+  const int32_t* ibias;    // [(before + 1) * (behind + 1) - 1][slots]; null: not kept
+
+  bool any() const { return before || behind; }
+};
+
 struct alignas(64) Conv {  // column arrays follow it
   WeightsView w;
   Linear linear;  // its w: that of the whole, or of kPointwise the matrix; its table: of one unit
@@ -36,6 +46,7 @@ struct alignas(64) Conv {  // column arrays follow it
   size_t depthwise_bytes;    // of the block that it reads
   Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
   Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
+  Omits omits;               // kDirect
 
   const ConvForm& form() const { return w.conv; }
   // Channels are no multiple of 4: rows of the kernel can be read in place, single taps not.

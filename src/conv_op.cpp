@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // octet_conv_create, and what the verbs of an op do for a convolution.
-#include "src/conv.h"
+#include "src/conv_padding.h"
 #include "src/fpenv.h"
 #include "src/op.h"
 
@@ -244,6 +244,9 @@ octet_status describe(octet_error* err, const octet_op& o, const octet_tensor* i
   const Rung rung = planned.conv.direct       ? Rung::kDirect
                     : v.rung == Rung::kDirect ? Rung::kGathered
                                               : v.rung;
+  // Of other layers it depends on the zero point that the call brings.
+  const bool omits = planned.conv.direct && v.linear.input == Input::kStatic && !call.empty() &&
+                     omits_rows(v, call.axes);
   return write_text(err, json, cap, need, [&](Text& t) {
     t.add("{\"op\":\"conv\",\"in\":\"%s\",\"out\":\"%s\",\"residual\":\"%s\",\"rung\":\"%s\",",
           type_name(v.linear.in.type), type_name(v.linear.out.type),
@@ -262,9 +265,10 @@ octet_status describe(octet_error* err, const octet_op& o, const octet_tensor* i
         p.flags & OCTET_PLAN_PACKS_A ? "true" : "false",
         p.flags & OCTET_PLAN_REPACKED ? "true" : "false");
     t.add(
-        "\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,\"bound\":\"%s\","
-        "\"why\":\"%s\",\"candidates\":%d}",
-        p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why, p.candidates);
+        "\"omits_padding\":%s,\"workspace_bytes\":%zu,\"state_bytes\":%zu,\"weight_bytes\":%zu,"
+        "\"bound\":\"%s\",\"why\":\"%s\",\"candidates\":%d}",
+        omits ? "true" : "false", p.workspace_bytes, p.state_bytes, p.weight_bytes, p.bound, p.why,
+        p.candidates);
   });
 }
 
@@ -280,6 +284,7 @@ octet_status check_weight_scales(octet_error* err, const WeightsView& w) {
 struct Kept {
   char* columns;    // kStatic
   char* depthwise;  // its own copy of the weights
+  char* omits;
   size_t bytes;
 
   Kept(const Conv& v, void* base) {
@@ -288,6 +293,7 @@ struct Kept {
     columns =
         carve.take<char>(whole && v.linear.input == Input::kStatic ? conv_columns_bytes(v.w) : 0);
     depthwise = carve.take<char>(whole ? v.depthwise_bytes : 0);
+    omits = carve.take<char>(whole ? omits_bytes(v) : 0);
     bytes = carve.bytes();
   }
 };
@@ -299,6 +305,11 @@ octet_status fill_kept(octet_error* err, const Kept& kept, Conv* v) {
   v->columns = conv_columns_at(v->w, kept.columns);
   OCTET_TRY(fill_conv_columns(err, *v, v->linear.in.scale, v->linear.in.zero_point, v->columns));
   v->linear.fixed = &v->columns;
+  if (omits_bytes(*v)) {
+    int32_t* sums = reinterpret_cast<int32_t*>(kept.omits);
+    fill_omits(*v, sums);
+    v->omits.ibias = sums;
+  }
   if (v->rung != Rung::kPointwise) return OCTET_OK;
   v->finish = fixed_finish(v->linear);
   v->linear.fixed_finish = &v->finish;
@@ -310,6 +321,7 @@ octet_status make_conv(octet_error* err, const octet_context& c, const octet_lin
                        const octet_geometry* g, void** block, size_t* bytes) {
   Conv v = {};
   OCTET_TRY(prepare_conv(err, c, d, g, &v));
+  v.omits = find_omits(v);
   if (!d.weights->shape_only) OCTET_TRY(check_weight_scales(err, v.w));
   *bytes = sizeof v + Kept(v, nullptr).bytes;
   *block = allocate(c, *bytes);

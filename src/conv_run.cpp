@@ -265,6 +265,11 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   find_runs(j);
   j->unit = unit_view(v.w, j->phase, 0);
   j->runs = f.runs(j->phase);
+  // Rows of zeros add nothing: no sums of their own are needed then.
+  if (c.direct && v.omits.any() && (v.omits.ibias || !j->operand_zero)) {
+    j->omits = &v.omits;
+    j->line = j->slides[2].out * (v.omits.dim ? 1 : j->slides[1].out);
+  }
   j->finish.ibias = j->ibias + j->phase * f.slots();
   const GemmTable& table = c.direct ? v.direct_table : v.linear.table;
   GemmPlan plan = {};
@@ -348,7 +353,9 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
                .ctx = c.ctx,
                .most = c.call.batch * c.call.pixels(),
                .slots = c.s.slots,
-               .slot_bytes = c.s.slot_bytes};
+               .slot_bytes = c.s.slot_bytes,
+               .omits = nullptr,
+               .line = 0};
   set_columns(&j.finish, columns);
   j.image = c.call.x.count ? c.call.x.data + first * j.in.n : c.call.y.data;
   if (again) {

@@ -5,6 +5,8 @@
 // panel of weights stays while they pass by. Units of groups take turns on the same spots.
 #include "src/conv_tiles.h"
 
+#include "src/conv_padding.h"
+
 namespace octet {
 
 // A tile without its columns.
@@ -16,6 +18,8 @@ struct Spot {
   const Row* row;
   int32_t m, taps, row0;
   int32_t kc;  // 0: the channels of a unit
+  // Rows of the kernel left out at the beginning, and what sums begin with (omits_index).
+  int32_t skipped, start;
 };
 
 namespace {
@@ -65,6 +69,10 @@ struct Pixel {
       (i ? q[i - 1] : n) += carry;
     }
     return true;
+  }
+  // Its place in its line of a job that omits rows.
+  int64_t in_line(const ConvJob& j) const {
+    return (j.omits->dim ? 0 : q[1] * j.slides[2].out) + q[2];
   }
   int64_t at(const Steps& s) const {
     return n * s.n + q[0] * s.d[0] + q[1] * s.d[1] + q[2] * s.d[2];
@@ -390,14 +398,28 @@ struct Locator {
   void locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const;
 };
 
-// A tile's rows of the image, tap by tap. What lies outside is the padding row. Rows of a ragged
-// layer that reach beyond the image's width are gathered.
+// A tile's rows of the image, tap by tap. What lies outside is left out where it does for all
+// pixels, else it is the padding row. Rows of a ragged layer that reach beyond the image's width
+// are gathered.
 void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
   const int32_t mr = spot->row->mr, m = spot->m;
   const bool ragged = j.v.ragged();
+  Outside omitted = {};
+  int64_t first[] = {0, 0}, end[] = {d.taps, h.taps};  // taps along D and H that are kept
+  if (j.omits) {
+    const int dim = j.omits->dim;
+    omitted = omitted_rows(j, p.q[dim], p.in_line(j), m);
+    first[dim] = omitted.before;
+    end[dim] -= omitted.behind;
+  }
+  const auto holds_kept = [&](int dim, int64_t at) {
+    Slide kept = j.slides[dim];
+    kept.taps = end[dim] - first[dim];
+    return holds(kept, at + first[dim] * kept.step);
+  };
   bool merged = rows;
-  bool all = true;         // every tap of every row
+  bool all = true;         // every tap of every row that is kept
   ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
   int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
   bool copied[kMaxMr];
@@ -412,7 +434,7 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
     } else {
       base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
       merged &= in_w;
-      all &= in_w && holds(h, ih[i]) && holds(d, id[i]);
+      all &= in_w && holds_kept(1, ih[i]) && holds_kept(0, id[i]);
     }
   }
   if (ragged && !rows) return place(j, s, spot, offsets);
@@ -420,9 +442,9 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
   const ptrdiff_t pad = distance(j.pad);
   const auto in = [](const Slide& o, int64_t at) { return at >= 0 && at < o.in; };
   ptrdiff_t* to = offsets;
-  ptrdiff_t run = 0;  // of a gathered row
-  for (int64_t td = 0; td < d.taps; ++td)
-    for (int64_t th = 0; th < h.taps; ++th, run += gather.padded)
+  ptrdiff_t run = (first[0] * h.taps + first[1]) * gather.padded;  // of a gathered row
+  for (int64_t td = first[0]; td < end[0]; ++td)
+    for (int64_t th = first[1]; th < end[1]; ++th, run += gather.padded)
       for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
         const ptrdiff_t tap = tap_offset(j, td, th, tw);
         for (int32_t i = 0; i < m; ++i)
@@ -434,7 +456,9 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
         for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
   spot->kc = merged ? kc : 0;
-  spot->taps = static_cast<int32_t>(d.taps * h.taps * taps_w);
+  spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * taps_w);
+  spot->skipped = static_cast<int32_t>(omitted.before);
+  spot->start = j.omits ? static_cast<int32_t>(omits_index(*j.omits, omitted)) : 0;
   spot->a = j.image;
 }
 
@@ -449,9 +473,11 @@ void visit_spots(Pixels* b, Visit visit) {
     const char* r = j.r ? j.r + at.at(j.residual) : nullptr;
     bool begins = true;
     for (int64_t i = 0; i < count;) {
+      const int64_t left = count - i;
       Spot& spot = b->s.spots[b->spots++];
-      spot.row = count - i >= b->full->mr ? b->full : b->edge;
-      spot.m = static_cast<int32_t>(min64(spot.row->mr, count - i));
+      spot.row = tile_for(j, b->full, b->edge, left);
+      spot.m = static_cast<int32_t>(min64(spot.row->mr, left));
+      spot.skipped = spot.start = 0;
       spot.row0 = static_cast<int32_t>(first + i - b->first);
       spot.y = y + i * j.pitch_y;
       spot.r = r ? r + i * j.pitch_r : nullptr;
@@ -530,9 +556,12 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
   const int64_t column = u.first_out + n;
   const ptrdiff_t shift = j.direct ? f.first_in(u.index) * j.item : 0;
   const int32_t tap = static_cast<int32_t>(j.direct ? f.unit_in(u.index) : u.w.k);
+  const int32_t* const ibias = u.finish.ibias;
+  const int64_t row_bytes = j.omits ? u.w.k / j.slides[j.omits->dim].taps * 16 : 0;
   Tile t = {};
-  t.b = b.full->layout == kLayoutProved ? u.w.proved_panel(n / 16)
-                                        : u.w.panels + n / 16 * u.w.panel_stride;
+  const int8_t* const panel = b.full->layout == kLayoutProved
+                                  ? u.w.proved_panel(n / 16)
+                                  : u.w.panels + n / 16 * u.w.panel_stride;
   t.panel = u.w.panel_stride;
   t.tap = &kNoTap;
   t.lda = b.s.pitch;
@@ -544,14 +573,19 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     const Spot& spot = b.s.spots[i];
     t.a = spot.a + shift;
     t.rows = spot.row->rows == kRowsIndexed ? spot.rows : nullptr;
+    t.b = panel + spot.skipped * row_bytes;
     t.taps = spot.taps;
     t.kc = spot.kc ? spot.kc : tap;
     t.c = spot.y + column * l.out_bytes;
     t.m = spot.m;
     t.row0 = spot.row0;
     if (spot.r) u.finish.residual = spot.r + u.first_out * l.out_bytes - spot.row0 * j.pitch_r;
+    u.finish.ibias = spot.start && j.omits->ibias
+                         ? j.omits->ibias + (spot.start - 1) * f.slots() + u.index * f.unit_slots()
+                         : ibias;
     reinterpret_cast<TileFn*>(spot.row->fn)(&t);
   }
+  u.finish.ibias = ibias;
 }
 
 // Rows of scope block take all columns of a stretch of rows.

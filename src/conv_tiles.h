@@ -58,6 +58,9 @@ struct ConvJob {
   int64_t most;
   char* slots;
   size_t slot_bytes;
+  // Rows of the kernel that tiles leave out, and pixels of a line; null: none.
+  const Omits* omits;
+  int64_t line;
 
   int64_t pixels() const { return samples * slides[0].out * slides[1].out * slides[2].out; }
 };

@@ -191,6 +191,76 @@ TEST(ConvCases, ManyTasks) {
   }
 }
 
+// Layers whose tiles leave out rows of the kernel in the padding: every plan, with zero points.
+struct Padded {
+  const char* name;
+  int64_t image[3], channels, outputs;  // rank 2 where image[2] is 0
+  int32_t groups, kernel, stride, dilation, pad_lo, pad_hi;
+  int64_t batch;
+};
+
+ConvLayer padded_layer(const Padded& p) {
+  ConvLayer l;
+  l.rank = p.image[2] ? 3 : 2;
+  for (int i = 0; i < l.rank; ++i) {
+    l.image[i] = p.image[i];
+    l.kernel[i] = p.kernel;
+    l.stride[i] = p.stride;
+    l.dilation[i] = p.dilation;
+    l.pad_lo[i] = p.pad_lo;
+    l.pad_hi[i] = p.pad_hi;
+  }
+  l.batch = p.batch;
+  l.channels = p.channels;
+  l.outputs = p.outputs;
+  l.groups = p.groups;
+  return l;
+}
+
+TEST(ConvCases, RowsInThePadding) {
+  const Padded cases[] = {
+      {"7x7", {7, 7}, 32, 40, 1, 3, 1, 1, 1, 1, 1},
+      {"images side by side", {7, 7}, 32, 40, 1, 3, 1, 1, 1, 1, 3},
+      {"many tiny images", {2, 2}, 16, 20, 1, 3, 1, 1, 1, 1, 20},
+      {"dilated", {14, 13}, 16, 40, 1, 3, 1, 6, 6, 6, 1},
+      {"no pixel has all rows", {9, 9}, 16, 40, 1, 3, 1, 7, 7, 7, 1},
+      {"more rows than are kept", {6, 11}, 16, 24, 1, 7, 1, 2, 9, 10, 1},
+      {"windows outside", {5, 8}, 16, 24, 1, 3, 2, 1, 9, 8, 2},
+      {"one side", {8, 9}, 20, 70, 1, 4, 1, 2, 6, 0, 1},
+      {"groups", {7, 7}, 36, 51, 3, 3, 1, 2, 2, 2, 1},
+      {"small groups", {7, 7}, 32, 32, 8, 3, 1, 2, 2, 2, 1},
+      {"ragged rows", {12, 12}, 3, 40, 1, 3, 1, 3, 3, 3, 1},
+      {"depth", {4, 5, 6}, 16, 24, 1, 3, 1, 2, 2, 2, 2},
+  };
+  for (const CappedContext& c : contexts())
+    for (const Padded& p : cases)
+      for (const octet_type type : {OCTET_U8, OCTET_S8}) {
+        SCOPED_TRACE(c.isa + " " + p.name + (type == OCTET_S8 ? " s8" : " u8"));
+        ConvLayer l = padded_layer(p);
+        Rng rng(77 + p.outputs);
+        l.in = type;
+        l.bias_type = OCTET_S32;
+        fill_conv(&rng, &l);
+        l.in_zero = {type == OCTET_S8 ? -37 : 91};
+        l.w_zero.assign(l.w_scale.size(), 0);
+        const Bytes want = conv_model(l);
+        const ConvOp op(c.context, l, &rng);
+        const std::string text = op.describe();
+        const bool direct = text.find("\"rung\":\"direct\"") != std::string::npos;
+        EXPECT_EQ(text.find("\"omits_padding\":true") != std::string::npos, direct) << text;
+        EXPECT_TRUE(direct || c.isa != "avx512vnni") << text;
+        for (int32_t plan = 0; plan <= op.candidates(); ++plan) {
+          ConvHow how;
+          how.plan = plan;
+          how.threads = 1 + plan % 3;
+          how.gaps = plan % 4 == 1 ? &rng : nullptr;
+          ASSERT_TRUE(equal(op.run(how), want)) << "plan " << plan;
+        }
+        l.in_zero = {type == OCTET_S8 ? -128 : 0};  // u8 operands of zero point 0
+        EXPECT_TRUE(equal(ConvOp(c.context, l).run({}), conv_model(l))) << "zero point 0";
+      }
+}
+
 TEST(ConvCases, Ladder) {
   const auto rung = [](ConvLayer l) {
     Rng rng(5);
