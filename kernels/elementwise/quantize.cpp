@@ -57,7 +57,9 @@ struct Quantize32 : LaneOp<float, int32_t> {
       if (r.away) {  // exact: what has a half has bits to spare
         const Floats whole = hn::Trunc(within);
         const auto tie = hn::Ge(hn::Abs(hn::Sub(within, whole)), half);
-        const Floats step = hn::CopySign(hn::Set(kFloat, 1.0f), within);
+        const Ints sign = hn::And(hn::BitCast(kInt, within), hn::Set(kInt, INT32_MIN));
+        const Ints one = hn::BitCast(kInt, hn::Set(kFloat, 1.0f));
+        const Floats step = hn::BitCast(kFloat, hn::Or(sign, one));
         within = hn::Add(whole, hn::IfThenElseZero(tie, step));
       }
       Ints q = hn::NearestInt(within);

@@ -10,7 +10,6 @@
 // the bits of the body by construction.
 #pragma once
 
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 #include <string.h>
 
@@ -147,7 +146,9 @@ inline Run skip(const Run& r, size_t k, const Form& f) {
   part.n = whole;
   if (whole) loop(part);
   if (rest) apply_rest(&all, whole, rest, f, loop);
-  if (part.stream) hwy::FlushStream();
+#if HWY_ARCH_X86
+  if (part.stream) _mm_sfence();
+#endif
 }
 
 // Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop,

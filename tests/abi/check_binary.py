@@ -17,7 +17,7 @@ IMPORTS = {
     *("memcpy", "memmove", "memset", "memcmp", "strcmp", "strncmp", "strlen", "strcpy", "strncpy"),
     *("posix_memalign", "free", "mmap", "mmap64", "munmap", "madvise"),  # the default allocator
     *("getenv", "stderr", "fputs", "fputc", "fwrite"),  # OCTET_READ_ENV, at create only
-    *("rint", "rintf", "frexp", "ldexp", "getauxval"),
+    *("rint", "rintf", "floor", "floorf", "ceil", "ceilf", "frexp", "ldexp", "getauxval"),
     *("__stack_chk_fail", "__memcpy_chk", "__memset_chk", "__strcpy_chk", "__strncpy_chk"),
 }
 FOREIGN = re.compile(r"_Zn[wa]|_Zd[la]|__cxa_|_Unwind_|__gxx_|__tls_get_addr|.*3hwy|.*hwy::")
