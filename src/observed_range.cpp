@@ -106,8 +106,8 @@ octet_status RangeReader::read(octet_error* err, size_t i, float* min, float* ma
   }
   if (o.kind == OCTET_OBSERVE_FIXED) {
     const double s = static_cast<double>(o.scale[i]);
-    *min = static_cast<float>(s * (scheme.chooser.qmin - o.zero_point[i]));
-    *max = static_cast<float>(s * (scheme.chooser.qmax - o.zero_point[i]));
+    *min = static_cast<float>(s * (static_cast<double>(scheme.chooser.qmin) - o.zero_point[i]));
+    *max = static_cast<float>(s * (static_cast<double>(scheme.chooser.qmax) - o.zero_point[i]));
     return OCTET_OK;
   }
   const bool all = count != o.count();

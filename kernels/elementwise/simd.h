@@ -156,8 +156,16 @@ inline Run skip(const Run& r, size_t k, const Form& f) {
 // and, where it is to stream, run.y to begin a cache line.
 template <class Op>
 void apply(const Run* r) {
-  apply_form(r, {Op::template loop<true>, Op::template loop<false>, sizeof(typename Op::X),
-                 sizeof(typename Op::Y), Op::kStep, Op::kPad, Op::kWritesMask, Op::kStreams});
+  // Named, because compilers may put a nameless one into writable data.
+  static constexpr Form kForm = {Op::template loop<true>,
+                                 Op::template loop<false>,
+                                 sizeof(typename Op::X),
+                                 sizeof(typename Op::Y),
+                                 Op::kStep,
+                                 Op::kPad,
+                                 Op::kWritesMask,
+                                 Op::kStreams};
+  apply_form(r, kForm);
 }
 
 // Stores a vector, past the caches where the run is to stream.

@@ -152,7 +152,9 @@ void run_row_test(const Row& row, std::mt19937& rng) {
         out_inv[i] = r.divide ? out_scale[i] : 1.0f / out_scale[i];
         if (row.family == kAmax && rng() % 8 == 0) out_inv[i] = 0;
         const uint32_t width = static_cast<uint32_t>(r.qmax) - static_cast<uint32_t>(r.qmin) + 1;
-        out_zero[i] = floats || !width ? 0 : r.qmin + static_cast<int32_t>(rng() % width);
+        const uint32_t zero =
+            static_cast<uint32_t>(r.qmin) + (width ? static_cast<uint32_t>(rng() % width) : 0);
+        out_zero[i] = floats || !width ? 0 : static_cast<int32_t>(zero);
         out_float[i] = static_cast<float>(rng() % 4096) / 16;
       }
       if (floats && row.family == kDequantize) r.in_float = in_float.data();
@@ -300,7 +302,7 @@ void sum_row_test(const Row& row, std::mt19937& rng) {
     std::fill_n(got, sums, 0.1);
     as<SumFn>(scalar)(x, n, want.data());
     as<SumFn> (&row)(x, n, got);
-    ASSERT_EQ(memcmp(got, want.data(), sums * sizeof(double)), 0) << n;
+    ASSERT_TRUE(!sums || !memcmp(got, want.data(), sums * sizeof(double))) << n;
   }
 }
 
