@@ -165,7 +165,10 @@ octet_tensor Fuzz::tensor(octet_type t, std::vector<int64_t> dims) {
     int64_t step = 1;
     for (size_t i = dims.size(); i-- > 0;) {
       v.strides[i] = step;
-      step = step * std::max<int64_t>(dims[i], 1) + (one_in(3) ? small() : 0);
+      // Dims may be anything: modulo 2^64.
+      const auto times = static_cast<uint64_t>(std::max<int64_t>(dims[i], 1));
+      step = static_cast<int64_t>(static_cast<uint64_t>(step) * times +
+                                  static_cast<uint64_t>(one_in(3) ? small() : 0));
     }
     if (one_in(10)) std::swap(v.strides[0], v.strides[dims.size() - 1]);
     if (one_in(10)) v.strides[random_.below(dims.size())] *= -1;
