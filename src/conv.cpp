@@ -217,19 +217,7 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
                 "linear_create.");
   OCTET_TRY(read_conv_geometry(err, f, g, &v));
   OCTET_TRY(read_table(err, c, d, &v));
-  const LinearSpec spec = {d.in,
-                           d.out,
-                           d.residual,
-                           d.dynamic,
-                           d.act,
-                           d.lo,
-                           d.hi,
-                           d.numerics,
-                           "octet_linear_desc.in",
-                           "octet_linear_desc.out",
-                           "octet_linear_desc",
-                           true};
-  OCTET_TRY(prepare_linear(err, c, v.w, spec, &v.linear));
+  OCTET_TRY(prepare_linear(err, c, v.w, linear_spec(d, true), &v.linear));
   v.per_sample = v.linear.dynamic() && v.linear.scheme.granularity == OCTET_PER_SAMPLE;
   if (f.depthwise) {
     choose_rung(&v);

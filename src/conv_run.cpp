@@ -217,14 +217,6 @@ const Row* tapless_row(int32_t out) {
   return nullptr;
 }
 
-void set_columns(Finish* f, const Columns& c) {
-  f->ibias = c.ibias;
-  f->fbias = c.fbias;
-  f->mult = c.mult;
-  f->fixed_mult = reinterpret_cast<const int32_t*>(c.mult);
-  f->fixed_exp = reinterpret_cast<const int32_t*>(c.fbias);
-}
-
 struct Call {
   const octet_context& ctx;
   const Conv& v;

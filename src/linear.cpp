@@ -305,6 +305,29 @@ octet_status choose_kernels(octet_error* err, const octet_context& c, Linear* l)
   return OCTET_OK;
 }
 
+void set_columns(Finish* f, const Columns& columns) {
+  f->ibias = columns.ibias;
+  f->fbias = columns.fbias;
+  f->mult = columns.mult;
+  f->fixed_mult = reinterpret_cast<const int32_t*>(columns.mult);
+  f->fixed_exp = reinterpret_cast<const int32_t*>(columns.fbias);
+}
+
+LinearSpec linear_spec(const octet_linear_desc& d, bool convolution) {
+  return {d.in,
+          d.out,
+          d.residual,
+          d.dynamic,
+          d.act,
+          d.lo,
+          d.hi,
+          d.numerics,
+          "octet_linear_desc.in",
+          "octet_linear_desc.out",
+          "octet_linear_desc",
+          convolution};
+}
+
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
                             const LinearSpec& spec, Linear* out) {
   Linear l = {};

@@ -25,6 +25,8 @@ struct Columns {
   float* mult;   // in fixed point: int32 multipliers
 };
 
+void set_columns(Finish* f, const Columns& columns);
+
 const char* numerics_name(int32_t numerics);  // "tflite"
 
 struct Linear {
@@ -73,6 +75,9 @@ struct LinearSpec {
   const char* desc_name;
   bool convolution;  // whose kernels are chosen apart
 };
+
+// That of octet_linear_create, or octet_conv_create.
+LinearSpec linear_spec(const octet_linear_desc& d, bool convolution);
 
 // Checks types, ranges and exactness, finds the kernels. w may be a shape without data.
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,

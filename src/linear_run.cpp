@@ -378,14 +378,6 @@ octet_status run_region(octet_error* err, Region* c, const Exec& exec) {
   return run_tasks(err, exec, static_cast<size_t>(c->tasks_m * c->tasks_n), tile_task, c);
 }
 
-void set_columns(Finish* f, const Columns& columns) {
-  f->ibias = columns.ibias;
-  f->fbias = columns.fbias;
-  f->mult = columns.mult;
-  f->fixed_mult = reinterpret_cast<const int32_t*>(columns.mult);
-  f->fixed_exp = reinterpret_cast<const int32_t*>(columns.fbias);
-}
-
 Finish make_finish(const Linear& l, const Chunk& c, const Columns& one_scale,
                    const float* call_scale) {
   const WeightsView& w = l.w;

@@ -150,19 +150,7 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
                                               octet_op** out, octet_error* err) {
   const octet_weights& w = *d.weights;
   Linear l;
-  const LinearSpec spec = {d.in,
-                           d.out,
-                           d.residual,
-                           d.dynamic,
-                           d.act,
-                           d.lo,
-                           d.hi,
-                           d.numerics,
-                           "octet_linear_desc.in",
-                           "octet_linear_desc.out",
-                           "octet_linear_desc",
-                           false};
-  OCTET_TRY(prepare_linear(err, *c, w.view, spec, &l));
+  OCTET_TRY(prepare_linear(err, *c, w.view, linear_spec(d, false), &l));
   if (!w.shape_only) OCTET_TRY(check_weight_scales(err, w.view));
   const bool fixed = l.input == Input::kStatic && !w.shape_only && !w.view.form.group;
   const size_t bytes = fixed ? columns_bytes(w.view) : 0;

@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "bench/conv_json.h"
 #include "output.h"
 #include "timing.h"
 
@@ -166,25 +167,6 @@ const char* form_name(Form form) {
     default:
       return "u8";
   }
-}
-
-json conv_json(const ConvShape& c) {
-  const auto dims = [&c](const ConvShape::Dims& d) {
-    return std::vector<int64_t>(d.begin(), d.begin() + c.rank);
-  };
-  return {{"batch", c.batch},
-          {"in", dims(c.in)},
-          {"out", dims({c.out(0), c.out(1), c.out(2)})},
-          {"channels", c.channels},
-          {"out_channels", c.out_channels},
-          {"kernel", dims(c.kernel)},
-          {"stride", dims(c.stride)},
-          {"dilation", dims(c.dilation)},
-          {"pad_lo", dims(c.pad_lo)},
-          {"pad_hi", dims(c.pad_hi)},
-          {"out_pad", dims(c.out_pad)},
-          {"groups", c.groups},
-          {"transposed", c.transposed}};
 }
 
 // A driver holds one problem at a time, the last that was prepared.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "bench/conv_json.h"
 #include "bench/report.h"
 #include "output.h"
 
@@ -14,53 +14,17 @@ Json shape_json(const Row& row) {
   const Shape& shape = row.shape;
   Json product = {{"m", shape.m}, {"n", shape.n}, {"k", shape.k}};
   if (!row.conv) return product;
-  const ConvShape& c = *row.conv;
-  const auto dims = [&c](const ConvShape::Dims& d) {
-    return std::vector<int64_t>(d.begin(), d.begin() + c.rank);
-  };
-  return {{"layer", c.text()},
-          {"class", class_of(c)},
-          {"batch", c.batch},
-          {"in", dims(c.in)},
-          {"out", dims({c.out(0), c.out(1), c.out(2)})},
-          {"channels", c.channels},
-          {"out_channels", c.out_channels},
-          {"kernel", dims(c.kernel)},
-          {"stride", dims(c.stride)},
-          {"dilation", dims(c.dilation)},
-          {"pad_lo", dims(c.pad_lo)},
-          {"pad_hi", dims(c.pad_hi)},
-          {"out_pad", dims(c.out_pad)},
-          {"groups", c.groups},
-          {"transposed", c.transposed},
-          {"times", c.times},
-          {"product", product}};
+  Json json = {{"layer", row.conv->text()}, {"class", class_of(*row.conv)}};
+  json.update(conv_json(*row.conv));
+  json["product"] = product;
+  return json;
 }
 
 void read_shape(const Json& json, Row& row) {
   const bool conv = json.contains("layer");
   const Json& product = conv ? json.at("product") : json;
   row.shape = {product.at("m"), product.at("n"), product.at("k")};
-  if (!conv) return;
-  ConvShape& c = row.conv.emplace();
-  auto dims = [&json](const char* name, ConvShape::Dims& to) {
-    const std::vector<int64_t> from = json.at(name);
-    std::copy(from.begin(), from.end(), to.begin());
-    return static_cast<int>(from.size());
-  };
-  c.rank = dims("in", c.in);
-  c.batch = json.at("batch");
-  c.channels = json.at("channels");
-  c.out_channels = json.at("out_channels");
-  dims("kernel", c.kernel);
-  dims("stride", c.stride);
-  dims("dilation", c.dilation);
-  dims("pad_lo", c.pad_lo);
-  dims("pad_hi", c.pad_hi);
-  dims("out_pad", c.out_pad);
-  c.groups = json.at("groups");
-  c.transposed = json.at("transposed");
-  c.times = json.at("times");
+  if (conv) row.conv = read_conv_json(json);
 }
 
 // A figure that may be unknown.
