@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/depthwise.h"
 
+#include <numeric>
+
 #include "src/conv_weights.h"
 #include "src/select.h"
 
@@ -25,33 +27,49 @@ double strip_cycles(const StripForm& f, int32_t column_stride) {
          f.rows;
 }
 
+// As many rows as pay, of those that share units.
+void share_rows(int32_t column_stride, StripForm* f) {
+  StripForm best = *f;
+  const int32_t least = f->units;
+  double cycles = 0;
+  for (f->units = least; f->units <= least + 2; ++f->units) {
+    f->rows = (f->units * f->kr - f->kernel[0]) / f->stride + 1;
+    if (f->rows > kMaxStripRows) break;
+    const double now = strip_cycles(*f, column_stride);
+    if (f->units > least && now > 0.97 * cycles) continue;
+    best = *f;
+    cycles = now;
+  }
+  *f = best;
+}
+
 StripForm strip_form(const Axis axes[kMaxSpatial], int32_t kr, int32_t parts) {
   StripForm f = {};
+  f.along = axes[1].kernel == 1 && axes[2].kernel > 1;
+  const Axis& down = axes[f.along ? 2 : 1];
   f.planes = static_cast<int32_t>(axes[0].kernel);
-  for (int i = 0; i < 2; ++i) {
-    f.kernel[i] = static_cast<int32_t>(axes[1 + i].kernel);
-    f.dilation[i] = static_cast<int32_t>(axes[1 + i].dilation);
-  }
+  f.kernel[0] = static_cast<int32_t>(down.kernel);
+  f.dilation[0] = static_cast<int32_t>(down.dilation);
+  f.kernel[1] = f.along ? 1 : static_cast<int32_t>(axes[2].kernel);
+  f.dilation[1] = f.along ? 1 : static_cast<int32_t>(axes[2].dilation);
   f.kr = kr;
   f.parts = parts;
   f.rows = 1;
   f.units = (f.kernel[0] + kr - 1) / kr;
-  // Rows of the image that a dilated window skips belong to no unit: no row is shared.
-  if (f.dilation[0] > 1 || axes[1].stride >= f.kernel[0]) return f;
-  StripForm best = f;
-  const int32_t least = f.units;
-  f.stride = static_cast<int32_t>(axes[1].stride);
-  const int32_t column_stride = static_cast<int32_t>(min64(axes[2].stride, INT32_MAX));
-  double cycles = 0;
-  for (f.units = least; f.units <= least + 2; ++f.units) {
-    f.rows = (f.units * kr - f.kernel[0]) / f.stride + 1;
-    if (f.rows > kMaxStripRows) break;
-    const double now = strip_cycles(f, column_stride);
-    if (f.units > least && now > 0.97 * cycles) continue;
-    best = f;
-    cycles = now;
+  f.spread = 1;
+  int64_t stride = down.stride;
+  if (f.along) {
+    // Outputs whose windows begin a multiple of the dilation apart have taps in common.
+    const int64_t common = std::gcd(down.dilation, stride);
+    f.spread = static_cast<int32_t>(down.dilation / common);
+    stride /= common;
+  } else if (f.dilation[0] > 1) {
+    return f;  // rows of the image that a dilated window skips belong to no unit
   }
-  return best;
+  if (stride >= f.kernel[0]) return f;  // no row is shared
+  f.stride = static_cast<int32_t>(stride);
+  share_rows(f.along ? 1 : static_cast<int32_t>(min64(axes[2].stride, INT32_MAX)), &f);
+  return f;
 }
 
 // ---- weights ----------------------------------------------------------------------------------
@@ -185,33 +203,66 @@ namespace {
 struct Cut {
   int64_t rows, pixels, columns;  // of a strip, at most
   int64_t in_h, in_w, in_c;       // strips along H and W, ranges of channels
-  int64_t channels;               // of a range
-  int64_t strips;                 // in all
+  // Strips along W start at any of in_s columns of the output, start_step apart. Their pixels,
+  // `all` of them, follow one another down a column (pixel_step 0) or pixel_step apart along W.
+  int64_t in_s, start_step, pixel_step, all;
+  int64_t channels;  // of a range
+  int64_t strips;    // in all
   int64_t tasks;
   size_t scratch, task_bytes;
 };
 
 constexpr int64_t kScratch = 20 << 10;  // with the lines of the image it passes by, within L1
 
+// The pixels of strips along W: whichever are the most.
+void choose_pixels(const StripForm& f, const Axis axes[kMaxSpatial], Cut* cut) {
+  const Axis &h = axes[1], &w = axes[2];
+  const int64_t block = int64_t{f.rows} * f.spread, blocks = ceil_div(w.out, block);
+  const int64_t phases = min64(f.spread, w.out);
+  if (h.out >= blocks && h.out >= phases) {  // a column
+    cut->in_s = blocks * f.spread;
+    cut->start_step = 0;  // block by block, phase by phase
+    cut->pixel_step = 0;
+    cut->all = h.out;
+    cut->in_h = 1;
+  } else if (blocks >= phases) {  // one of each block
+    cut->in_s = phases;
+    cut->start_step = 1;
+    cut->pixel_step = block;
+    cut->all = blocks;
+    cut->in_h = h.out;
+  } else {  // the phases of a block
+    cut->in_s = blocks;
+    cut->start_step = block;
+    cut->pixel_step = 1;
+    cut->all = phases;
+    cut->in_h = h.out;
+  }
+}
+
 Cut cut_call(const DepthwiseLayer& l, const Axis axes[kMaxSpatial], int64_t batch,
              const Exec& exec) {
   const StripForm& f = l.form;
   const Axis& w = axes[2];
   Cut cut = {};
-  const int64_t group = min64(l.row->nr, ceil_div(l.channels, 16) * 16);
-  const int64_t units = int64_t{f.planes} * f.units, column = units * group * 4;
-  const int64_t reach = (w.kernel - 1) * w.dilation + 1;
-  // Columns that two strips share are interleaved twice: let them be a fifth at most.
-  const int64_t most = max64(kScratch / column, 5 * reach);
-  const int64_t fit = max64(1, (most - reach) / w.stride + 1);
-  cut.in_w = ceil_div(w.out, min64(fit, w.out));
-  cut.pixels = min64(w.out, ceil_div(ceil_div(w.out, cut.in_w), l.row->mr) * l.row->mr);
-  cut.in_w = ceil_div(w.out, cut.pixels);
-  cut.columns = (cut.pixels - 1) * w.stride + reach;
+  cut.in_s = 1;
+  cut.all = w.out;
   cut.rows = min64(f.rows, axes[1].out);
   cut.in_h = ceil_div(axes[1].out, cut.rows);
+  if (f.along) choose_pixels(f, axes, &cut);
+  const int64_t stride = f.along ? 1 : w.stride;
+  const int64_t reach = f.along ? 1 : (w.kernel - 1) * w.dilation + 1;
+  const int64_t group = min64(l.row->nr, ceil_div(l.channels, 16) * 16);
+  const int64_t units = int64_t{f.planes} * f.units, column = units * group * 4;
+  // Columns that two strips share are interleaved twice: let them be a fifth at most.
+  const int64_t most = max64(kScratch / column, 5 * reach);
+  const int64_t fit = max64(1, (most - reach) / stride + 1);
+  cut.in_w = ceil_div(cut.all, min64(fit, cut.all));
+  cut.pixels = min64(cut.all, ceil_div(ceil_div(cut.all, cut.in_w), l.row->mr) * l.row->mr);
+  cut.in_w = ceil_div(cut.all, cut.pixels);
+  cut.columns = (cut.pixels - 1) * stride + reach;
   const int64_t threads = exec.e.parallel_for ? exec.e.max_threads : 1;
-  const int64_t planes = batch * axes[0].out * cut.in_h * cut.in_w;
+  const int64_t planes = batch * axes[0].out * cut.in_h * cut.in_s * cut.in_w;
   const int64_t groups = ceil_div(l.channels, group);
   cut.in_c = threads > 1 ? min64(groups, ceil_div(4 * threads, planes)) : 1;
   cut.channels = ceil_div(groups, cut.in_c) * group;
@@ -232,20 +283,22 @@ struct Job {
   char* tasks;
 };
 
-// The rows of the image under a strip, those of the padding nullptr,
-// and those that no output of it needs as well.
+bool inside(const Axis& axis, int64_t at) { return at >= 0 && at < axis.in; }
+
+// The rows of the image under a strip whose first lies at `first` of an axis with so many bytes
+// from one to the next, those of the padding nullptr, and those that no output of it needs as well.
 void find_rows(const DepthwiseLayer& l, const DepthwiseCall& call, const uint8_t* x, int64_t od,
-               int64_t oh, int32_t outputs, const uint8_t** rows) {
+               int64_t first, int32_t outputs, const uint8_t** rows) {
   const StripForm& f = l.form;
-  const Axis &d = call.axes[0], &h = call.axes[1];
+  const Axis &d = call.axes[0], &down = call.axes[f.along ? 2 : 1];
+  const int64_t step = call.step_x[f.along ? 3 : 2];
   const int32_t needed = (outputs - 1) * f.stride + f.kernel[0];
   for (int32_t z = 0; z < f.planes; ++z) {
     const int64_t id = od * d.stride - d.pad_lo + z * d.dilation;
-    const bool plane = id >= 0 && id < d.in;
     for (int32_t i = 0; i < f.units * f.kr; ++i) {
-      const int64_t ih = oh * h.stride - h.pad_lo + i * h.dilation;
-      const bool there = plane && i < needed && ih >= 0 && ih < h.in;
-      *rows++ = there ? x + id * call.step_x[1] + ih * call.step_x[2] : nullptr;
+      const int64_t at = first + i * down.dilation;
+      const bool there = inside(d, id) && i < needed && inside(down, at);
+      *rows++ = there ? x + id * call.step_x[1] + at * step : nullptr;
     }
   }
 }
@@ -273,64 +326,161 @@ Finish finish_from(const Finish& finish, int64_t channel) {
   return f;
 }
 
+// Where a strip is: `outputs` rows of `pixels` from an output on.
+struct Place {
+  int64_t channel, n, od, oh, ow;
+  int64_t row_h, row_w;      // from a row of the strip to the next, in outputs
+  int64_t pixel_h, pixel_w;  // from a pixel to the next
+  int32_t outputs, pixels;
+};
+
+int64_t bytes_to(const Place& p, const int64_t step[4], int32_t row) {
+  return p.n * step[0] + p.od * step[1] + (p.oh + row * p.row_h) * step[2] +
+         (p.ow + row * p.row_w) * step[3];
+}
+int64_t pixel_bytes(const Place& p, const int64_t step[4]) {
+  return p.pixel_h * step[2] + p.pixel_w * step[3];
+}
+
+// Runs a strip whose input is in *d.
+void run_at(const Job& job, const Place& p, Depthwise* d) {
+  const DepthwiseLayer& l = *job.l;
+  const DepthwiseCall& call = *job.call;
+  d->outputs = p.outputs;
+  d->pixels = p.pixels;
+  d->channels = static_cast<int32_t>(min64(job.cut.channels, l.channels - p.channel));
+  d->multiplier = static_cast<int32_t>(l.multiplier);
+  d->phase = static_cast<int32_t>(p.channel % l.multiplier);
+  d->units = l.form.planes * l.form.units;
+  d->pad = call.pad;
+  d->flip = call.flip;
+  d->ldc = pixel_bytes(p, call.step_y);
+  DepthwiseOut out[kMaxStripRows];
+  Finish finish[kMaxStripRows];
+  const int64_t item = l.row->out == kOutQ8 ? 1 : 4;
+  for (int32_t r = 0; r < p.outputs; ++r) {
+    const int32_t shift = l.form.shift_of(r);
+    DepthwiseOut& o = out[r];
+    o.steps = static_cast<int32_t>(l.form.steps_of(shift));
+    o.weights = l.weights[shift] + p.channel / 16 * o.steps * 64;
+    o.at = l.at[shift];
+    o.unit = l.form.unit_of(r);
+    o.c = call.y + bytes_to(p, call.step_y, r) + p.channel * item;
+    o.finish = finish + r;
+    finish[r] = finish_from(job.finish, p.channel);
+    if (!call.r) continue;
+    finish[r].residual = call.r + bytes_to(p, call.step_r, r) + p.channel * item;
+    finish[r].ldr = pixel_bytes(p, call.step_r);
+  }
+  d->out = out;
+  reinterpret_cast<DepthwiseFn*>(l.row->fn)(d);
+  if (call.lut) apply_lut(call, *d);
+}
+
+// The columns of pixels that one follow another on an axis, of them the first and last ones in the
+// padding. Returns where on the axis the first one inside is, or 0 where there is none.
+int64_t find_columns(const Axis& axis, int64_t first, int64_t columns, int64_t step, Depthwise* d) {
+  d->columns = static_cast<int32_t>(columns);
+  const int64_t before = first < 0 ? ceil_div(-first, step) : 0;
+  d->left = static_cast<int32_t>(min64(columns, before));
+  const int64_t end = first < axis.in ? ceil_div(axis.in - first, step) : 0;  // the first behind
+  d->right = static_cast<int32_t>(min64(columns - d->left, max64(0, columns - end)));
+  return d->left + d->right < columns ? first + d->left * step : 0;
+}
+
+// From pixel p on: how many of at most `most` see the same of their rows inside the image, and have
+// as many outputs.
+int64_t alike(const StripForm& f, const Axis& w, int64_t ow, int64_t step, int32_t outputs,
+              int64_t most) {
+  const int64_t needed = int64_t{outputs - 1} * f.stride + f.kernel[0], move = step * w.stride;
+  for (int64_t i = 0; i < needed; ++i) {
+    const int64_t at = ow * w.stride - w.pad_lo + i * w.dilation;
+    if (at < w.in) most = min64(most, ceil_div(at < 0 ? -at : w.in - at, move));
+  }
+  return min64(most, ceil_div(w.out - ow - int64_t{outputs - 1} * f.spread, step));
+}
+
+// A strip along W: pixels first .. last from output ow of row oh on.
+void run_along(const Job& job, Place p, int64_t first, int64_t last, const uint8_t* x,
+               const uint8_t** rows, Depthwise* d) {
+  const StripForm& f = job.l->form;
+  const DepthwiseCall& call = *job.call;
+  const Axis &h = call.axes[1], &w = call.axes[2];
+  const int64_t step = job.cut.pixel_step, start = p.ow;
+  p.row_w = f.spread;
+  p.pixel_h = step ? 0 : 1;
+  p.pixel_w = step;
+  d->stride = 1;
+  for (int64_t pixel = first, count; pixel < last; pixel += count) {
+    count = last - pixel;
+    p.ow = start + pixel * step;
+    if (p.ow >= w.out) return;
+    p.outputs = static_cast<int32_t>(min64(f.rows, ceil_div(w.out - p.ow, f.spread)));
+    const uint8_t* row = x;
+    if (step) {
+      count = alike(f, w, p.ow, step, p.outputs, count);
+      d->pitch = step * w.stride * call.step_x[3];
+      const int64_t ih = p.oh * h.stride - h.pad_lo;
+      d->columns = static_cast<int32_t>(count);
+      d->left = inside(h, ih) ? 0 : d->columns;
+      d->right = 0;
+      if (!d->left) row += ih * call.step_x[2];
+    } else {
+      p.oh = pixel;
+      d->pitch = h.stride * call.step_x[2];
+      row += find_columns(h, pixel * h.stride - h.pad_lo, count, h.stride, d) * call.step_x[2];
+    }
+    p.pixels = static_cast<int32_t>(count);
+    find_rows(*job.l, call, row, p.od, p.ow * w.stride - w.pad_lo, p.outputs, rows);
+    run_at(job, p, d);
+  }
+}
+
+void run_down(const Job& job, Place p, const uint8_t* x, const uint8_t** rows, Depthwise* d) {
+  const DepthwiseCall& call = *job.call;
+  const Axis &h = call.axes[1], &w = call.axes[2];
+  p.row_h = 1;
+  p.pixel_w = 1;
+  p.outputs = static_cast<int32_t>(min64(job.cut.rows, h.out - p.oh));
+  p.pixels = static_cast<int32_t>(min64(job.cut.pixels, w.out - p.ow));
+  d->stride = static_cast<int32_t>(w.stride);
+  d->pitch = call.step_x[3];
+  const int64_t columns = (p.pixels - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+  // Of rows without a column inside the image nothing is read.
+  const int64_t at = find_columns(w, p.ow * w.stride - w.pad_lo, columns, 1, d);
+  find_rows(*job.l, call, x + at * d->pitch, p.od, p.oh * h.stride - h.pad_lo, p.outputs, rows);
+  run_at(job, p, d);
+}
+
 void run_strip(const Job& job, int64_t index, char* memory) {
   const DepthwiseLayer& l = *job.l;
   const DepthwiseCall& call = *job.call;
   const Cut& cut = job.cut;
-  const Axis &h = call.axes[1], &w = call.axes[2];
-  const int64_t channel = index % cut.in_c * cut.channels;
-  index /= cut.in_c;
-  const int64_t ow = index % cut.in_w * cut.pixels;
-  index /= cut.in_w;
-  const int64_t oh = index % cut.in_h * cut.rows;
-  index /= cut.in_h;
-  const int64_t od = index % call.axes[0].out, n = index / call.axes[0].out;
-
+  const auto next = [&index](int64_t of) {
+    const int64_t at = index % of;
+    index /= of;
+    return at;
+  };
+  Place p = {};
+  p.channel = next(cut.in_c) * cut.channels;
+  const int64_t first = next(cut.in_w) * cut.pixels, start = next(cut.in_s);
+  p.oh = next(cut.in_h) * (l.form.along ? 1 : cut.rows);
+  p.od = next(call.axes[0].out);
+  p.n = index;
   Depthwise d = {};
-  d.outputs = static_cast<int32_t>(min64(cut.rows, h.out - oh));
-  d.pixels = static_cast<int32_t>(min64(cut.pixels, w.out - ow));
-  d.channels = static_cast<int32_t>(min64(cut.channels, l.channels - channel));
-  d.multiplier = static_cast<int32_t>(l.multiplier);
-  d.phase = static_cast<int32_t>(channel % l.multiplier);
-  d.units = l.form.planes * l.form.units;
-  d.stride = static_cast<int32_t>(w.stride);
-  d.columns = static_cast<int32_t>((d.pixels - 1) * w.stride + (w.kernel - 1) * w.dilation + 1);
-  const int64_t first = ow * w.stride - w.pad_lo;
-  d.left = static_cast<int32_t>(min64(d.columns, max64(0, -first)));
-  d.right = static_cast<int32_t>(min64(d.columns - d.left, max64(0, first + d.columns - w.in)));
-  d.pitch = call.step_x[3];
-  d.pad = call.pad;
-  d.flip = call.flip;
   d.scratch = memory;
   const uint8_t** rows = reinterpret_cast<const uint8_t**>(memory + cut.scratch);
-  const uint8_t* x = call.x + n * call.step_x[0] + channel / l.multiplier;
-  // Of rows without a column inside the image nothing is read.
-  find_rows(l, call, x + (d.left + d.right < d.columns ? (first + d.left) * d.pitch : 0), od, oh,
-            d.outputs, rows);
   d.rows = rows;
-  d.ldc = call.step_y[3];
-  DepthwiseOut out[kMaxStripRows];
-  Finish finish[kMaxStripRows];
-  const int64_t item = l.row->out == kOutQ8 ? 1 : 4;
-  for (int32_t r = 0; r < d.outputs; ++r) {
-    const int32_t shift = l.form.shift_of(r);
-    DepthwiseOut& o = out[r];
-    o.steps = static_cast<int32_t>(l.form.steps_of(shift));
-    o.weights = l.weights[shift] + channel / 16 * o.steps * 64;
-    o.at = l.at[shift];
-    o.unit = l.form.unit_of(r);
-    o.c = call.y + n * call.step_y[0] + od * call.step_y[1] + (oh + r) * call.step_y[2] +
-          ow * call.step_y[3] + channel * item;
-    o.finish = finish + r;
-    finish[r] = finish_from(job.finish, channel);
-    if (!call.r) continue;
-    finish[r].residual = call.r + n * call.step_r[0] + od * call.step_r[1] +
-                         (oh + r) * call.step_r[2] + ow * call.step_r[3] + channel * item;
-    finish[r].ldr = call.step_r[3];
+  const uint8_t* x = call.x + p.n * call.step_x[0] + p.channel / l.multiplier;
+  if (!l.form.along) {
+    p.ow = first;
+    run_down(job, p, x, rows, &d);
+    return;
   }
-  d.out = out;
-  reinterpret_cast<DepthwiseFn*>(l.row->fn)(&d);
-  if (call.lut) apply_lut(call, d);
+  const int64_t spread = l.form.spread;
+  p.ow = cut.start_step ? start * cut.start_step
+                        : start / spread * spread * l.form.rows + start % spread;
+  run_along(job, p, first, min64(cut.all, first + cut.pixels), x, rows, &d);
 }
 
 void run_strips(void* arg, size_t task) {

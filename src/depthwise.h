@@ -4,6 +4,10 @@
 // a few rows of the output, as many pixels of them as keep the interleaved rows of the image in L1
 // (kernels/kernel.h, Depthwise). The padding exists in that copy alone.
 //
+// A kernel of one row has nothing to interleave across the rows of an image. There the strip lies
+// along W: its rows are columns of the image, and its pixels a column of the output, or every n-th
+// pixel of a row.
+//
 // Kernels multiply units of kr rows. A row of the output whose window begins `shift` rows into a
 // unit has weights of its own, moved down by so many zeros: one copy for each shift that occurs, in
 // the op's memory. Weights with zero points are taken less their zero point; where the difference
@@ -22,9 +26,11 @@ struct StripForm {
   int32_t units;                   // for each plane of the kernel
   int32_t rows;                    // of the output, at most
   int32_t planes;                  // of the kernel
-  int32_t kernel[2], dilation[2];  // H W
-  int32_t stride;                  // H: rows of the image from a row of the output to the next
+  int32_t kernel[2], dilation[2];  // H W; along W: W, and 1
+  int32_t stride;                  // rows of the image from a row of the output to the next
   int32_t kr, parts;               // parts: how often each step occurs
+  bool along;                      // rows of the strip are columns of image and output,
+  int32_t spread;                  // so many of the output apart
 
   int32_t unit_of(int32_t row) const { return row * stride / kr; }
   int32_t shift_of(int32_t row) const { return row * stride % kr; }
