@@ -384,7 +384,13 @@ enum Scope : int32_t { kScopeTile, kScopeBlock };
 // How the weights of a GEMM lie in memory: the canonical panels that every packed file has, or a
 // private copy beside them (kernels/proved.h; Tile.b is then the panel's first ProvedChunk, nr is
 // 16, taps is 1, and kc is all of K).
-enum Layout : int32_t { kLayoutC16K4, kLayoutProved };
+//
+// Columns, for matrices of a few of them: Block.panel is the bytes from a column to the next, nr
+// is 1. A column is its K weights, zeros up to a multiple of kColumnStep, and kColumnStep bytes
+// more: of its last kColumnTail weights those at k >= K / kColumnTail * kColumnTail, zeros
+// elsewhere (where K < kColumnTail nothing but zeros). Finish has no residual and no fixed.
+enum Layout : int32_t { kLayoutC16K4, kLayoutProved, kLayoutColumns };
+constexpr int32_t kColumnStep = 64, kColumnTail = 16;
 
 // Operand tags of a row: octet_type values, 0 for a Range, and:
 enum { kOutQ8 = 100 };  // u8 or s8: what Finish.flip says, or (flip, "x8" in its name) either

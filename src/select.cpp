@@ -19,6 +19,7 @@ int32_t rank(uint32_t isa) {
 
 int32_t panels_of(const Row& r) { return r.nr / 16; }
 bool is_block(const Row& r) { return r.scope == kScopeBlock; }
+bool of_columns(const Row& r) { return r.layout == kLayoutColumns; }
 int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 // What is left of m rows by full tiles of mr rows; *full gets how many of them there are.
@@ -223,7 +224,7 @@ constexpr int64_t kLargeTask = int64_t{24} << 20;  // products: 100 us and more
 // Tasks: a block of A that stays in its part of L2 while every panel of B passes by; enough of them
 // for the threads, so that the last to end keeps the others waiting for little.
 void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads, GemmPlan* plan) {
-  const int64_t mr = plan->main->mr, nr = plan->main->nr;
+  const int64_t mr = plan->main->mr, nr = round_up(plan->main->nr, 16);
   plan->nc = t.n;
   plan->mc = m;
   plan->columns_outer = plan->prefetch = false;
@@ -311,8 +312,8 @@ void add_row(const Row& r, const GemmWeights& w, GemmTable* t) {
 void add_blocks(const octet_context& c, int32_t in, int32_t out, GemmTable* t) {
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family == kGemm && is_block(r) && (r.isa & c.isas) && r.in == in && r.out == out &&
-        r.weight == OCTET_S8)
+    if (r.family == kGemm && is_block(r) && !of_columns(r) && (r.isa & c.isas) && r.in == in &&
+        r.out == out && r.weight == OCTET_S8)
       add_row(r, {}, t);
   }
 }
@@ -343,6 +344,29 @@ void join_blocks(const octet_context& c, octet_type in_type, int32_t out, GemmTa
   add_blocks(c, form, out, t);
 }
 
+// Joins the row for matrices of a few columns: the best that this context may use, of whatever
+// instruction set. It reads bytes; tiles that do not have no part in the table then.
+void join_columns(const octet_context& c, int32_t out, GemmTable* t) {
+  const Row* best = nullptr;
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& r = octet_rows[i];
+    if (r.family == kGemm && of_columns(r) && (r.isa & c.isas) && r.out == out &&
+        (!best || prefers(r.isa, best->isa)))
+      best = &r;
+  }
+  if (!best) return;
+  if (t->rows[0]->in != best->in) {
+    t->count = 0;
+    fill_edges(t);
+  }
+  add_row(*best, {}, t);
+}
+
+// Weights that this context's tiles may read in the layout of the row.
+bool has_layout(const GemmWeights& weights, const Row& r) {
+  return r.layout == kLayoutC16K4 || (of_columns(r) ? weights.columns : weights.proved_load > 0);
+}
+
 }  // namespace
 
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
@@ -353,7 +377,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
     const Row& r = octet_rows[i];
     if (!weights.read_by(r) || !(r.isa & c.isas) || r.out != out) continue;
     if (is_block(r)) continue;  // they join the tiles below
-    if (r.layout == kLayoutProved && !(weights.proved_load > 0)) continue;
+    if (!has_layout(weights, r)) continue;
     // The best ISA; within it the private layout, then the form that needs no rewriting of the
     // activations.
     const auto form = [&](const Row& x) { return 2 * x.layout + (x.in == in_type); };
@@ -373,7 +397,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not read weights of this form; force another or none.",
                   c.forced->name);
-    if (c.forced->layout == kLayoutProved && !(weights.proved_load > 0))
+    if (!has_layout(weights, *c.forced))
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s reads a private layout, which these weights do not have; "
                   "force another or none.",
@@ -398,6 +422,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   // AMX reads bytes of one scale; beside other weights its rows have no place.
   if (!t.forced && weights.type == OCTET_S8 && !weights.group && !weights.by_offsets)
     join_blocks(c, in_type, out, &t);
+  if (!t.forced && weights.columns) join_columns(c, out, &t);
   *table = t;
   return OCTET_OK;
 }
@@ -409,7 +434,7 @@ bool reads_proved(const octet_context& c) {
   const Row* best = nullptr;
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family != kGemm || !(r.isa & c.isas)) continue;
+    if (r.family != kGemm || of_columns(r) || !(r.isa & c.isas)) continue;
     if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && r.layout > best->layout))
       best = &r;
   }
@@ -422,7 +447,8 @@ void plan_small_calls(const octet_context& c, GemmTable* table) {
     int32_t fitting;
     GemmPlan plan;
     const int32_t best = best_candidate(*table, m, 0, &fitting);
-    if (best < 0 || !build(*table, best, m, &plan) || is_block(*plan.main)) return;
+    if (best < 0 || !build(*table, best, m, &plan)) return;
+    if (is_block(*plan.main) && !of_columns(*plan.main)) return;
     cut(c, *table, m, 1, &plan);
     if (plan.mc < m || plan.nc < table->n) return;
     keep(*table, plan, &table->small[m]);
@@ -440,6 +466,12 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
 bool has_blocks(const GemmTable& table) {
   for (int32_t i = 0; i < table.count; ++i)
     if (is_block(*table.rows[i])) return true;
+  return false;
+}
+
+bool reads_columns(const GemmTable& table) {
+  for (int32_t i = 0; i < table.count; ++i)
+    if (of_columns(*table.rows[i])) return true;
   return false;
 }
 
