@@ -47,6 +47,7 @@ struct GemmTable {
   int64_t n, k;
   const Row* rows[kMaxRows];
   float cycles[kMaxRows];  // of one tile over this k
+  float far[kMaxRows];     // what they grow by where many stand one below the other
   int32_t count;
   bool forced;  // rows[0] is the only candidate for the main row
   // The cheapest indexed row of a width for rows that no full tile covers, and what they cost.
@@ -110,7 +111,8 @@ bool has_blocks(const GemmTable& table);
 bool reads_columns(const GemmTable& table);
 
 // Rows of activations, `pitch` bytes apart, that stay in their part of L2, or of L1 where they are
-// short, while every panel of B passes by: a multiple of main.mr.
+// short, while every panel of B passes by: a multiple of main.mr. All of them, INT64_MAX, where few
+// would stay.
 int64_t hot_rows(const octet_context& c, const GemmTable& table, int64_t pitch, const Row& main);
 
 // Candidates that fit m rows.
