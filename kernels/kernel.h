@@ -186,6 +186,9 @@ struct Depthwise {
   ptrdiff_t pitch;             // bytes from a column to the next
   int32_t units, columns;      // columns: with those in the padding
   int32_t left, right;         // the first and last columns, which lie in the padding
+  int32_t whole;               // of the columns between, the first so many have bytes behind their
+                               // channels up to a multiple of 16 of these, which may be read; it
+                               // counts with multiplier 1 alone
   int32_t pad, flip;           // pad: before flip, which is 0 or 128
   int32_t channels;            // of the output, at least 1
   int32_t multiplier, phase;   // 0 <= phase < multiplier

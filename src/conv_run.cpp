@@ -65,6 +65,7 @@ struct Scratch {
     Exec e = exec;
     if (e.e.max_threads > 1) e.e.parallel_for = [](void*, size_t, octet_task, void*) { return 0; };
     const size_t one = depthwise_workspace(v.depthwise, call.axes, 1, e);
+    if (call.batch == 1) return one;
     const size_t all = depthwise_workspace(v.depthwise, call.axes, call.batch, e);
     return one < all ? all : one;
   }
