@@ -40,12 +40,6 @@ constexpr int64_t kShortWindow = 1280, kSideRows = 64;
 constexpr int64_t kStrip = 256;              // bytes of a line at the side of the image
 constexpr ptrdiff_t kOutside = PTRDIFF_MIN;  // of a run
 
-int64_t widest_k(const ConvForm& f) {
-  int64_t k = 0;
-  for (int64_t phase = 0; phase < f.phases(); ++phase) k = max64(k, f.packed_k(phase, 0));
-  return k;
-}
-
 // An output pixel of the job.
 struct Pixel {
   int64_t n, q[kMaxSpatial];
@@ -480,13 +474,6 @@ int64_t columns_beyond(const ConvForm& f, bool ragged) {
   return ragged ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
 }
 
-// They belong to the image where its next row follows: all but the last one's.
-bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
-  const Slide &h = j.slides[1], &w = j.slides[2];
-  if (iw + w.taps + beyond <= w.in) return true;
-  return j.in.d[1] == w.in * j.in.d[2] && ih + (h.taps - 1) * h.step < h.in - 1;
-}
-
 // Offsets of a tile's rows where they follow one another in the slot's memory.
 void fill_offsets(const ConvScratch& s, int32_t mr, int32_t m, ptrdiff_t* offsets) {
   for (int32_t row = 0; row < mr; ++row) offsets[row] = min64(row, m - 1) * s.pitch;
@@ -628,22 +615,37 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
     return holds(kept, at + first[dim] * kept.step);
   };
   bool merged = rows;
-  bool all = true;         // every tap of every row that is kept
-  ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
-  int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
+  bool all = true;  // every tap of every row that is kept
+  struct {
+    int64_t id, ih;
+    ptrdiff_t at;
+    const Span* span;
+    bool all, exists;
+  } lines[kMaxMr];                     // of the image, under a row of the output
+  int32_t line_of[kMaxMr], count = 0;  // by pixel
+  ptrdiff_t base[kMaxMr];              // where the first tap lies, or would
+  int64_t iw[kMaxMr];
   bool copied[kMaxMr];
   for (int32_t i = 0; i < m; ++i, p.next(j)) {
-    id[i] = d.first + p.q[0] * d.stride;
-    ih[i] = h.first + p.q[1] * h.stride;
+    if (!i || !p.q[2]) {
+      auto& l = lines[count++];
+      l.id = d.first + p.q[0] * d.stride;
+      l.ih = h.first + p.q[1] * h.stride;
+      l.at = p.n * j.in.n + l.id * j.in.d[0] + l.ih * j.in.d[1];
+      l.span = l.ih + (h.taps - 1) * h.step < h.in - 1 ? &inside : &last;
+      l.all = holds_kept(1, l.ih) && holds_kept(0, l.id);
+    }
+    const auto& l = lines[count - 1];
+    line_of[i] = count - 1;
     iw[i] = w.first + p.q[2] * w.stride;
-    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
+    const bool in_w = p.q[2] >= l.span->begin && p.q[2] < l.span->end;
     copied[i] = gathers && !(rows && in_w);
     if (copied[i]) {
       base[i] = gather_row(p, spot->row0 + i);
     } else {
-      base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
+      base[i] = l.at + iw[i] * j.in.d[2];
       merged &= in_w;
-      all &= in_w && holds_kept(1, ih[i]) && holds_kept(0, id[i]);
+      all &= in_w && l.all;
     }
   }
   if (ragged && !rows) {
@@ -659,17 +661,17 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
     for (int64_t th = first[1]; th < end[1]; ++th, run += gather.padded) {
       const ptrdiff_t row = tap_offset(j, td, th, 0);
       ptrdiff_t start[kMaxMr];  // the first tap of this row of the kernel
-      bool exists[kMaxMr];
-      for (int32_t i = 0; i < m; ++i) {
-        exists[i] = copied[i] || all || (in(d, id[i] + td * d.step) && in(h, ih[i] + th * h.step));
-        start[i] = copied[i] ? base[i] + run : exists[i] ? base[i] + row : pad;
-      }
+      for (int32_t i = 0; i < count; ++i)
+        lines[i].exists =
+            lines[i].all || (in(d, lines[i].id + td * d.step) && in(h, lines[i].ih + th * h.step));
+      for (int32_t i = 0; i < m; ++i)
+        start[i] = copied[i] ? base[i] + run : lines[line_of[i]].exists ? base[i] + row : pad;
       for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
         const int64_t across = tw * w.step;
         for (int32_t i = 0; i < m; ++i)
-          to[i] = merged || all                        ? start[i] + across * j.in.d[2]
-                  : exists[i] && in(w, iw[i] + across) ? start[i] + across * j.in.d[2]
-                                                       : pad;
+          to[i] = merged || all || (lines[line_of[i]].exists && in(w, iw[i] + across))
+                      ? start[i] + across * j.in.d[2]
+                      : pad;
         for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
     }
@@ -759,7 +761,7 @@ struct Unit {
     if (u) w.k = j.runs * f.padded_run(u);
     w.panels += panels * w.panel_stride;
     // Where the phase begins in a panel depends on the unit's channels.
-    if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
+    w.panels += j.taps_before * (f.padded_run(u) - f.padded_run(0)) * 16;
     if (w.proved) w.proved += panels;
     finish = j.finish;
     finish.ibias += slot;
@@ -900,7 +902,7 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   const int64_t item = v.linear.form == OCTET_S16 ? 2 : 1;
   Carver carve(base);
   // Whole cache lines, never a multiple of 4 KiB; short rows one behind the other.
-  const int64_t k = !direct && v.joined_k ? v.joined_k : widest_k(f);
+  const int64_t k = !direct && v.joined_k ? v.joined_k : v.widest_k;
   const int64_t taps = direct ? f.kernel_taps() : 1;
   pitch = (k * item + 63) / 64 * 64;
   if (pitch % 4096 == 0) pitch += 64;

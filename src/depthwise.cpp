@@ -66,7 +66,7 @@ StripForm strip_form(const Axis axes[kMaxSpatial], int32_t kr, int32_t parts) {
   } else if (f.dilation[0] > 1) {
     return f;  // rows of the image that a dilated window skips belong to no unit
   }
-  if (stride >= f.kernel[0]) return f;  // no row is shared
+  if (stride > f.kernel[0]) return f;  // no unit is shared
   f.stride = static_cast<int32_t>(stride);
   share_rows(f.along ? 1 : static_cast<int32_t>(min64(axes[2].stride, INT32_MAX)), &f);
   return f;
