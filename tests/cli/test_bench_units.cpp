@@ -150,6 +150,8 @@ TEST(Report, CliffsAreStepsOfOneRow) {
   EXPECT_DOUBLE_EQ(steps[0].step, 6.0 / 9);
   EXPECT_LT(steps[0].step, kCliff);
   EXPECT_DOUBLE_EQ(steps[1].step, 1.5);
+  const Row above = row({1, 8, 8}, 10, 25), whole = row({2, 8, 8}, 10, 10);
+  EXPECT_DOUBLE_EQ(cliffs({&above, &whole})[0].step, 1);
 }
 
 TEST(Report, RowsAreTheSameBehindThePipe) {

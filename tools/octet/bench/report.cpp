@@ -105,13 +105,15 @@ Worst worst_row(const std::vector<const Row*>& rows) {
 
 std::vector<Cliff> cliffs(const std::vector<const Row*>& rows) {
   std::vector<Cliff> steps;
+  // More than all of a bound says that the bandwidth was read while others used it.
+  const auto share = [](const Row& row) { return std::min(row.percent_of_bound(), 100.0); };
   for (const Row* before : rows) {
     if (before->conv) continue;
     for (const Row* row : rows) {
       if (row->shape.m != before->shape.m + 1 || row->shape.n != before->shape.n ||
           row->shape.k != before->shape.k || row->isa != before->isa || row->set != before->set)
         continue;
-      steps.push_back({before, row, row->percent_of_bound() / before->percent_of_bound()});
+      steps.push_back({before, row, share(*row) / share(*before)});
       break;
     }
   }
