@@ -227,6 +227,8 @@ class Search {
 // windows of depth 3 and 4.
 constexpr double kCyclesCanonical = 20.5, kCyclesWidened = 25, kCyclesSingles = 4.8,
                  kCyclesDouble = 3.95, kCyclesTriples = 15.3, kCyclesQuads = 15;
+// The pass that widens 32 k of a row, once for all panels.
+constexpr double kCyclesWidening = 4;
 
 double window_cycles(const ProvedWindow& w) {
   switch (w.kind) {
@@ -329,6 +331,10 @@ double proved_cycles(const ProvedWindow* windows, int64_t k) {
 
 double widened_cycles(int64_t k) {
   return kCyclesCanonical * static_cast<double>(k) / kProvedWindow;
+}
+
+double widening_cycles(int64_t k) {
+  return kCyclesWidening * static_cast<double>(k) / kProvedWindow;
 }
 
 double doubles_cycles(int64_t k) {
