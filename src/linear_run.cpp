@@ -228,7 +228,13 @@ void prepare_task(void* arg, size_t task) {
     if (at_once)
       rewrite(c.l, c.x + first * c.pitch_x, c.s.a + first * c.pitch_a,
               static_cast<size_t>((last - first) * c.l.w.k), run);
-    if (at_once && !c.l.w.has_zero && !c.per_row) return;
+    const bool plain = !c.l.dynamic() && !c.l.w.has_zero && !c.per_row;
+    if (at_once && plain) return;
+    if (plain && c.l.packs_a()) {  // rows of a few bytes each, of which nothing else is asked
+      for (int64_t i = first; i < last; ++i)
+        rewrite(c.l, c.x + i * c.pitch_x, c.s.a + i * c.pitch_a, static_cast<size_t>(c.l.w.k), run);
+      return;
+    }
     for (int64_t i = first; i < last; ++i) prepare_row(c, i, all, at_once ? nullptr : &run);
     return;
   }

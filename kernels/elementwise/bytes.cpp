@@ -36,15 +36,14 @@ struct Widen {
   using WideTag = hn::ScalableTag<int16_t>;
   static constexpr size_t kStep = HWY_LANES(int16_t);
 
-  static void loop(const Run& r) {
+  static void loop(const In* x, int16_t* y, size_t n) {
     alignas(16) static constexpr In kOrder[16] = {0, 2,  1, 3,  4,  6,  5,  7,
                                                   8, 10, 9, 11, 12, 14, 13, 15};
     const hn::Rebind<In, WideTag> narrow;
     const auto order = hn::LoadDup128(narrow, kOrder);
-    for (size_t i = 0; i < r.n; i += kStep) {
-      const auto v = hn::LoadU(narrow, static_cast<const In*>(r.x) + i);
-      hn::StoreU(hn::PromoteTo(WideTag(), hn::TableLookupBytes(v, order)), WideTag(),
-                 static_cast<int16_t*>(r.y) + i);
+    for (size_t i = 0; i < n; i += kStep) {
+      const auto v = hn::LoadU(narrow, x + i);
+      hn::StoreU(hn::PromoteTo(WideTag(), hn::TableLookupBytes(v, order)), WideTag(), y + i);
     }
   }
 };
@@ -69,16 +68,10 @@ void widen(const Run* r) {
   int16_t* y = static_cast<int16_t*>(r->y);
   size_t done = 0;
   if (r->n >= Op::kStep) {
-    Run part = *r;
-    part.n = r->n & ~(Op::kStep - 1);
-    Op::loop(part);
+    const size_t whole = r->n & ~(Op::kStep - 1);
+    Op::loop(x, y, whole);
     done = r->n & ~size_t{3};
-    if (part.n != done) {
-      part.x = x + done - Op::kStep;
-      part.y = y + done - Op::kStep;
-      part.n = Op::kStep;
-      Op::loop(part);
-    }
+    if (whole != done) Op::loop(x + done - Op::kStep, y + done - Op::kStep, Op::kStep);
   }
   widen_fours(x + done, y + done, r->n - done);
 }
