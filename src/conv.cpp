@@ -8,6 +8,8 @@ namespace octet {
 
 namespace {
 
+constexpr int64_t kMostJoined = 32;  // bytes of a row of the kernel
+
 int64_t gcd(int64_t a, int64_t b) {
   while (b) {
     const int64_t rest = a % b;
@@ -100,6 +102,19 @@ bool may_be_direct(const Conv& v) {
   return f.in_channels > 0 && f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0;
 }
 
+// K of the rows of the kernel one behind the other, where that and short copies pay.
+int64_t joined_k(const Conv& v) {
+  const ConvForm& f = v.form();
+  if (!v.ragged() || !f.row_runs() || v.w.has_zero || f.runs(0) < 2 || v.axes[2].dilation > 1 ||
+      f.run_bytes(0) > kMostJoined)
+    return 0;
+  const int64_t k = (f.runs(0) * f.run_bytes(0) + 3) / 4 * 4;
+  // Long rows of the kernel are copied by two stores: steps of panels saved must make up for them.
+  const int64_t steps = (f.panel_k(0) - k) / 4 * f.unit_panels;
+  const int64_t pays = f.run_bytes(0) > 16 ? 2 * f.runs(0) : f.in_channels > 4;
+  return steps >= pays ? k : 0;
+}
+
 void choose_rung(Conv* v) {
   const ConvForm& f = v->form();
   v->rung = Rung::kGathered;
@@ -113,6 +128,8 @@ void choose_rung(Conv* v) {
     v->why = "gathered: weights with zero points need the sum of each window";
   } else if (v->linear.table.rows[0]->layout == kLayoutProved) {
     v->why = "gathered: the private layout wants rows in one piece";
+  } else if (v->joined_k) {
+    v->why = "gathered: few channels, rows of the kernel one behind the other";
   } else if (has_blocks(v->linear.table)) {
     v->why = "gathered: blocks want rows in one piece";
   } else if (!v->direct_table.count) {
@@ -206,6 +223,18 @@ void look_up(const Conv& v, char* y, int64_t rows, int64_t pitch, int64_t n) {
   v.lookup(&r);
 }
 
+void fill_joined(const Conv& v, int8_t* to) {
+  const ConvForm& f = v.form();
+  const int64_t run = f.run_bytes(0), padded = f.padded_run(0), k = f.runs(0) * run;
+  memset(to, 0, joined_bytes(v));
+  const auto at = [](int64_t i, int64_t column) { return i / 4 * 64 + column * 4 + i % 4; };
+  for (int64_t p = 0; p < f.unit_panels; ++p, to += v.joined_k * 16)
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t column = 0; column < 16; ++column)
+        to[at(i, column)] =
+            v.w.panels[p * v.w.panel_stride + at(i / run * padded + i % run, column)];
+}
+
 octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_linear_desc& d,
                           const octet_geometry* g, Conv* out) {
   Conv& v = *out;
@@ -237,6 +266,11 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
   const int32_t tag = out_tag(v.linear);
   const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();
   OCTET_TRY(make_gemm_table(err, c, v.linear.q_type, tag, n, k, weights, &v.linear.table));
+  // The private layout has the canonical K.
+  if (v.linear.table.rows[0]->layout == kLayoutC16K4) v.joined_k = joined_k(v);
+  if (v.joined_k)
+    OCTET_TRY(
+        make_gemm_table(err, c, v.linear.q_type, tag, n, v.joined_k, weights, &v.linear.table));
   take_form(c, &v.linear);
   weights.by_offsets = true;
   if (may_be_direct(v) &&

@@ -6,7 +6,8 @@
 //   depthwise  one input channel for each output channel: kernels of their own
 //   pointwise  1x1 without padding: the linear layer on a view of the image
 //   gathered   the windows of a block of pixels are copied into rows of the workspace: few input
-//              channels, layouts that want a row in one piece, weights with zero points
+//              channels (of joined weights: rows of the kernel one behind the other without
+//              padding), layouts that want a row in one piece, weights with zero points
 //   direct     tiles read the image in place, tap by tap; taps outside read a row of zero points
 // Groups are units of panels that take turns on the same rows; a transposed convolution is one
 // plain convolution for each of its phases. Nothing of it changes a bit of the result.
@@ -47,11 +48,21 @@ struct alignas(64) Conv {  // column arrays follow it
   Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
   Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
   Omits omits;               // kDirect
+  // kGathered, few channels: K without the padding of each row of the kernel, and the op's own
+  // panels of that K; 0: none.
+  int64_t joined_k;
+  const int8_t* joined;
 
   const ConvForm& form() const { return w.conv; }
   // Channels are no multiple of 4: rows of the kernel can be read in place, single taps not.
   bool ragged() const { return form().in_channels % 4 && form().units == 1; }
 };
+
+// The panels of joined weights.
+inline size_t joined_bytes(const Conv& v) {
+  return static_cast<size_t>(v.joined_k * v.form().slots());
+}
+void fill_joined(const Conv& v, int8_t* to);
 
 // The tensors of a call with the axes sized to them: [batch, spatial..., channels].
 struct ConvCall {

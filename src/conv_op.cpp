@@ -221,7 +221,7 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   p.kr = row.kr;
   p.mc = static_cast<int32_t>(planned.gemm.mc < INT32_MAX ? planned.gemm.mc : INT32_MAX);
   p.nc = static_cast<int32_t>(planned.gemm.nc);
-  p.kc = static_cast<int32_t>(v.form().panel_k(0));
+  p.kc = static_cast<int32_t>(!planned.direct && v.joined_k ? v.joined_k : v.form().panel_k(0));
   return OCTET_OK;
 }
 
@@ -285,6 +285,7 @@ struct Kept {
   char* columns;    // kStatic
   char* depthwise;  // its own copy of the weights
   char* omits;
+  int8_t* joined;
   size_t bytes;
 
   Kept(const Conv& v, void* base) {
@@ -294,6 +295,7 @@ struct Kept {
         carve.take<char>(whole && v.linear.input == Input::kStatic ? conv_columns_bytes(v.w) : 0);
     depthwise = carve.take<char>(whole ? v.depthwise_bytes : 0);
     omits = carve.take<char>(whole ? omits_bytes(v) : 0);
+    joined = carve.take<int8_t>(whole ? joined_bytes(v) : 0);
     bytes = carve.bytes();
   }
 };
@@ -301,6 +303,8 @@ struct Kept {
 octet_status fill_kept(octet_error* err, const Kept& kept, Conv* v) {
   if (!v->w.panels) return OCTET_OK;
   if (v->rung == Rung::kDepthwise) fill_depthwise(v->w, kept.depthwise, &v->depthwise);
+  if (v->joined_k) fill_joined(*v, kept.joined);
+  v->joined = kept.joined;
   if (v->linear.input != Input::kStatic) return OCTET_OK;
   v->columns = conv_columns_at(v->w, kept.columns);
   OCTET_TRY(fill_conv_columns(err, *v, v->linear.in.scale, v->linear.in.zero_point, v->columns));

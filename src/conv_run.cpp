@@ -256,6 +256,11 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   }
   find_runs(j);
   j->unit = unit_view(v.w, j->phase, 0);
+  if (v.joined_k && !c.direct) {
+    j->unit.k = v.joined_k;
+    j->unit.panels = v.joined;
+    j->unit.panel_stride = v.joined_k * 16;
+  }
   j->runs = f.runs(j->phase);
   // Rows of zeros add nothing: no sums of their own are needed then.
   if (c.direct && v.omits.any() && (v.omits.ibias || !j->operand_zero)) {
@@ -461,8 +466,10 @@ octet_status run_pointwise(octet_error* err, const octet_context& c, const Conv&
   return look_up_all(err, v, call.y, exec);
 }
 
+// What nobody asks for is the layer's own rung: no plan is needed to know it.
 bool runs_direct(const octet_context& c, const Conv& v, const ConvCall& call, const Exec& exec) {
   ConvPlan plan;
+  if (!exec.e.plan) return v.rung == Rung::kDirect;
   return plan_conv(nullptr, c, v, planned_pixels(v, call), exec.e.plan, &plan) == OCTET_OK
              ? plan.direct
              : v.rung == Rung::kDirect;
@@ -521,8 +528,8 @@ size_t conv_workspace(const octet_context& c, const Conv& v, const ConvCall& cal
 octet_status run_conv(octet_error* err, const octet_context& ctx, const Conv& v,
                       const ConvCall& call, const Exec& exec, void* workspace) {
   if (v.rung == Rung::kPointwise) return run_pointwise(err, ctx, v, call, exec, workspace);
-  ConvPlan plan;
-  OCTET_TRY(plan_conv(err, ctx, v, planned_pixels(v, call), exec.e.plan, &plan));
+  ConvPlan plan = {{}, v.rung == Rung::kDirect, 0};
+  if (exec.e.plan) OCTET_TRY(plan_conv(err, ctx, v, planned_pixels(v, call), exec.e.plan, &plan));
   const Scratch s(ctx, v, call, plan.direct, exec, workspace);
   const Linear& l = v.linear;
   const Call c = {ctx, v, call, exec, s, plan.direct, exec.e.plan ? plan.gemm.main : nullptr};

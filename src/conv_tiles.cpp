@@ -34,6 +34,10 @@ constexpr int64_t kRawRows = 16;                     // bytes of rows that wait 
 constexpr int64_t kHotBytes = 24 << 10;              // of A beside a panel of B in L1
 constexpr int64_t kOffsets = 4096;                   // of a direct block, about
 constexpr int64_t kTasks = 4;                        // for each thread
+constexpr int64_t kShortPitch = 256;                 // rows so short follow one another
+constexpr int64_t kPiece = 16, kMostPieces = 4, kMostRuns = 64;  // of windows that these copy
+constexpr int64_t kStrip = 256;              // bytes of a line at the side of the image
+constexpr ptrdiff_t kOutside = PTRDIFF_MIN;  // of a run
 
 int64_t widest_k(const ConvForm& f) {
   int64_t k = 0;
@@ -101,6 +105,7 @@ Span inside_of(const Slide& s, int64_t in) {
 // ---- gathered rows ----------------------------------------------------------------------------
 
 typedef char Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t Word __attribute__((aligned(1), may_alias));
 
 // Runs are short: a call of memcpy would take longer.
 inline void copy(char* to, const char* from, int64_t n) {
@@ -126,6 +131,21 @@ inline void copy(char* to, const char* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];
 }
 
+inline void fill_bytes(char* to, int value, int64_t n) {
+  if (n < 16) {
+    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<char>(value);
+    return;
+  }
+  const Sixteen all = Sixteen{} + static_cast<char>(value);
+  for (int64_t i = 0; i + 16 <= n; i += 16) *reinterpret_cast<Sixteen*>(to + i) = all;
+  *reinterpret_cast<Sixteen*>(to + n - 16) = all;
+}
+
+ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
+  return td * j.slides[0].step * j.in.d[0] + th * j.slides[1].step * j.in.d[1] +
+         tw * j.slides[2].step * j.in.d[2];
+}
+
 // Where the windows of a unit's pixels are copied from.
 struct Gather {
   const ConvJob& j;
@@ -134,19 +154,45 @@ struct Gather {
   bool rows;                      // a run is a row of the kernel
   bool dense;                     // whose taps lie side by side
   Span inside = {0, 0};           // dense: outputs along W whose taps all exist
+  // Runs of windows whose columns exist are copied in whole pieces, which reach beyond them: what
+  // that writes the next run writes again, what it reads belongs to the image. 0: not here.
+  int64_t pieces = 0;
+  Span among = {0, 0}, last = {0, 0};  // outputs along W; in rows of the image that none follows
+  bool joins_rows = false;             // what is read beyond a row of the image is the next one
+  ptrdiff_t offset[kMostRuns];         // of the runs from the first one
 
   Gather(const ConvJob& job, int64_t unit)
       : j(job),
         channels(job.v.form().unit_in(unit)),
         run(job.v.form().run_bytes(unit)),
-        padded(job.v.form().padded_run(unit)),
+        padded(job.v.joined_k && !job.direct ? run : job.v.form().padded_run(unit)),
         image(job.image + job.v.form().first_in(unit)),
         rows(job.v.form().row_runs()),
         dense(rows && job.slides[2].step == 1 && job.in.d[2] == channels) {
     if (dense) inside = inside_of(job.slides[2], job.slides[2].in);
+    if (!job.direct) find_pieces();
   }
 
-  void fill(char* to, int64_t n) const { memset(to, j.zero, static_cast<size_t>(n)); }
+  void find_pieces() {
+    const Slide& w = j.slides[2];
+    const int64_t taps_w = rows ? 1 : w.taps;
+    // Sums of rows count their padding.
+    if (j.v.w.has_zero || (rows && !dense) || j.runs > kMostRuns || j.runs == 0 ||
+        j.in.d[2] != j.v.form().in_channels || run > kPiece * kMostPieces || run == 0)
+      return;
+    pieces = ceil_div(run, kPiece);
+    const int64_t beyond = ceil_div(pieces * kPiece - run, j.v.form().in_channels);
+    among = inside_of(w, w.in);
+    last = inside_of(w, w.in - beyond);
+    joins_rows = j.in.d[1] == w.in * j.in.d[2] && w.in >= beyond;
+    if (!joins_rows) among = last;
+    ptrdiff_t* to = offset;
+    for (int64_t td = 0; td < j.slides[0].taps; ++td)
+      for (int64_t th = 0; th < j.slides[1].taps; ++th)
+        for (int64_t tw = 0; tw < taps_w; ++tw) *to++ = tap_offset(j, td, th, tw);
+  }
+
+  void fill(char* to, int64_t n) const { fill_bytes(to, j.zero, n); }
 
   // Zeros for the last bytes of a run's row, which the run then covers but for its padding.
   void end_with_zeros(char* to) const {
@@ -176,6 +222,136 @@ struct Gather {
       fill(to, n);
   }
 
+  // The windows of `count` pixels, `step` bytes apart; runs lie at these offsets from `from` on.
+  // kPieces, kRuns: how many there are; 0: any.
+  template <int kPieces, int kRuns>
+  void take_runs(char* to, int64_t pitch, const char* from, const ptrdiff_t* at, int64_t step,
+                 int64_t count) const {
+    const int64_t n = kRuns ? kRuns : j.runs, end = kPiece * (kPieces ? kPieces : pieces);
+    const int64_t next = padded;
+    const auto take_run = [&](char* run_to, int64_t i) {
+      for (int64_t b = 0; b < end; b += kPiece)
+        *reinterpret_cast<Sixteen*>(run_to + b) =
+            *reinterpret_cast<const Sixteen*>(from + at[i] + b);
+    };
+    for (; count > 0; --count, from += step, to += pitch) {
+      char* run_to = to;
+      int64_t i = 0;
+      for (; i + 4 <= n; i += 4, run_to += 4 * next) {
+        take_run(run_to, i);
+        take_run(run_to + next, i + 1);
+        take_run(run_to + 2 * next, i + 2);
+        take_run(run_to + 3 * next, i + 3);
+      }
+      for (; i < n; ++i, run_to += next) take_run(run_to, i);
+    }
+  }
+
+  // The same of runs of 8 bytes at most: words are stored faster.
+  void take_words(char* to, int64_t pitch, const char* from, const ptrdiff_t* at, int64_t step,
+                  int64_t count) const {
+    const int64_t n = j.runs, next = padded;
+    for (; count > 0; --count, from += step, to += pitch) {
+      char* run_to = to;
+      for (int64_t i = 0; i < n; ++i, run_to += next)
+        *reinterpret_cast<Word*>(run_to) = *reinterpret_cast<const Word*>(from + at[i]);
+    }
+  }
+
+  // The same where some runs lie outside the image.
+  void take_some(char* to, int64_t pitch, const char* from, const ptrdiff_t* at, int64_t step,
+                 int64_t count) const {
+    const int64_t n = j.runs, end = pieces * kPiece;
+    const Sixteen zeros = Sixteen{} + static_cast<char>(j.zero);
+    for (; count > 0; --count, from += step, to += pitch) {
+      char* run_to = to;
+      for (int64_t i = 0; i < n; ++i, run_to += padded)
+        for (int64_t b = 0; b < end; b += kPiece)
+          *reinterpret_cast<Sixteen*>(run_to + b) =
+              at[i] == kOutside ? zeros : *reinterpret_cast<const Sixteen*>(from + at[i] + b);
+    }
+  }
+
+  void take_pieces(char* to, int64_t pitch, const char* from, const ptrdiff_t* at, int64_t step,
+                   int64_t count) const {
+    if (run <= 8) return take_words(to, pitch, from, at, step, count);
+    if (pieces == 1) {
+      if (j.runs == 3) return take_runs<1, 3>(to, pitch, from, at, step, count);
+      return take_runs<1, 0>(to, pitch, from, at, step, count);
+    }
+    if (pieces == 2) return take_runs<2, 0>(to, pitch, from, at, step, count);
+    return take_runs<0, 0>(to, pitch, from, at, step, count);
+  }
+
+  // Where the runs of the window are that begins at p, kOutside for those beyond D and H, and W
+  // where it is a single tap.
+  void find_runs_of(const Pixel& p, ptrdiff_t* at) const {
+    const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+    const auto in = [](const Slide& o, int64_t q, int64_t t) {
+      const int64_t i = o.first + q * o.stride + t * o.step;
+      return i >= 0 && i < o.in;
+    };
+    const ptrdiff_t* from = offset;
+    for (int64_t td = 0; td < d.taps; ++td)
+      for (int64_t th = 0; th < h.taps; ++th) {
+        const bool exists = in(d, p.q[0], td) && in(h, p.q[1], th);
+        for (int64_t tw = 0; tw < (rows ? 1 : w.taps); ++tw, ++from)
+          *at++ = exists && (rows || in(w, p.q[2], tw)) ? *from : kOutside;
+      }
+  }
+
+  // Copies of the lines of the image around `count` windows from p on, whose columns do not all
+  // exist, with what lies outside: runs at multiples of kStrip.
+  void fill_strips(const Pixel& p, int64_t count, const char* line, char* strips) const {
+    const Slide& w = j.slides[2];
+    const int64_t iw = w.first + p.q[2] * w.stride, n = (count - 1) * w.stride + w.taps;
+    const int64_t first = max64(0, iw), end = min64(w.in, iw + n);
+    ptrdiff_t at[kMostRuns];
+    find_runs_of(p, at);
+    for (int64_t i = 0; i < j.runs; ++i, strips += kStrip) {
+      fill(strips, n * channels + kPiece);
+      if (at[i] != kOutside && first < end)
+        copy(strips + (first - iw) * channels, line + at[i] + first * channels,
+             (end - first) * channels);
+    }
+  }
+
+  // The windows of some of `count` pixels from p on, at least one, if pieces may be; else 0.
+  int64_t take_stretch(const Pixel& p, char* to, int64_t pitch, int64_t count, char* strips) const {
+    if (!pieces) return 0;
+    const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+    const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride;
+    const int64_t q = p.q[2], step = w.stride * j.in.d[2];
+    const bool followed = max64(ih, ih + (h.taps - 1) * h.step) < h.in - 1;
+    const Span& span = followed ? among : last;
+    const char* line = image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1];
+    const char* from = line + (w.first + q * w.stride) * j.in.d[2];
+    ptrdiff_t at[kMostRuns];
+    if (q >= span.begin && q < span.end) {
+      const int64_t n = min64(count, span.end - q);
+      if (holds(d, id) && holds(h, ih)) {
+        take_pieces(to, pitch, from, offset, step, n);
+      } else {
+        find_runs_of(p, at);
+        take_some(to, pitch, from, at, step, n);
+      }
+      return n;
+    }
+    if (!rows) {
+      if (!followed || !joins_rows) return 0;
+      find_runs_of(p, at);
+      take_some(to, pitch, from, at, step, 1);
+      return 1;
+    }
+    const int64_t end = q < span.begin && span.begin < span.end ? span.begin : w.out;
+    const int64_t most = (kStrip - kPiece - run) / step + 1;
+    const int64_t n = min64(min64(count, end - q), most);
+    fill_strips(p, n, line, strips);
+    for (int64_t i = 0; i < j.runs; ++i) at[i] = i * kStrip;
+    take_pieces(to, pitch, strips, at, step, n);
+    return n;
+  }
+
   // A window of dense rows, whose first tap is at `from`, inside the image.
   void take_inside(char* to, const char* from) const {
     const Slide &d = j.slides[0], &h = j.slides[1];
@@ -191,6 +367,7 @@ struct Gather {
 
   void take(const Pixel& p, char* to) const {
     const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+    if (padded == run && j.runs * run % 4) memset(to + j.runs * run / 4 * 4, 0, 4);
     const int64_t iw0 = w.first + p.q[2] * w.stride;
     const bool inside_w = p.q[2] >= inside.begin && p.q[2] < inside.end;
     int64_t id = d.first + p.q[0] * d.stride;
@@ -217,6 +394,20 @@ struct Gather {
   }
 };
 
+// The windows of `count` pixels from *p on, which moves behind them.
+void take_all(const Gather& g, Pixel* p, char* to, int64_t pitch, int64_t count, char* strips) {
+  while (count) {
+    int64_t n = g.take_stretch(*p, to, pitch, count, strips);
+    if (!n) {
+      g.take(*p, to);
+      n = 1;
+    }
+    p->advance(g.j, n);
+    to += n * pitch;
+    count -= n;
+  }
+}
+
 // Rows of the windows of `count` pixels from `first` on, in the tiles' form, from row `at` of the
 // slot on. Rows are widened some time after they were written: loads wait for stores that they do
 // not match.
@@ -224,18 +415,19 @@ void gather(const ConvJob& j, const ConvScratch& s, int64_t unit, int64_t first,
             int64_t at) {
   const Linear& l = j.v.linear;
   const Gather g(j, unit);
-  const int64_t k = j.runs * g.padded;
+  const int64_t k = unit ? j.runs * g.padded : j.unit.k;
   const uint32_t real = static_cast<uint32_t>(j.runs * g.run);
   const bool wide = l.form == OCTET_S16, flips = !j.operands && l.shift;
   Pixel p(j, first);
   Run run = {};
-  run.n = static_cast<size_t>(k);
-  for (int64_t start = 0; start < count; start += kRawRows) {
-    const int64_t end = min64(count, start + kRawRows);
+  for (int64_t start = 0, end; start < count; start = end) {
+    end = wide ? min64(count, start + kRawRows) : count;
     char* const raw = wide ? s.raw : s.rows + (at + start) * s.pitch;
     const int64_t pitch = wide ? s.pitch / 2 : s.pitch;
-    for (int64_t i = start; i < end; ++i, p.next(j)) g.take(p, raw + (i - start) * pitch);
-    for (int64_t i = start; i < end; ++i) {
+    take_all(g, &p, raw, pitch, end - start, s.strips);
+    const bool rows_join = pitch == k && !j.v.w.has_zero;
+    run.n = static_cast<size_t>(rows_join ? (end - start) * k : k);
+    for (int64_t i = start; i < end; i += rows_join ? end - start : 1) {
       run.x = raw + (i - start) * pitch;
       if (j.v.w.has_zero) {
         uint32_t sum = static_cast<uint32_t>(l.rowsum(run.x, run.n));
@@ -294,18 +486,16 @@ bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
   return j.in.d[1] == w.in * j.in.d[2] && ih + (h.taps - 1) * h.step < h.in - 1;
 }
 
-ptrdiff_t tap_offset(const ConvJob& j, int64_t td, int64_t th, int64_t tw) {
-  return td * j.slides[0].step * j.in.d[0] + th * j.slides[1].step * j.in.d[1] +
-         tw * j.slides[2].step * j.in.d[2];
+// Offsets of a tile's rows where they follow one another in the slot's memory.
+void fill_offsets(const ConvScratch& s, int32_t mr, int32_t m, ptrdiff_t* offsets) {
+  for (int32_t row = 0; row < mr; ++row) offsets[row] = min64(row, m - 1) * s.pitch;
 }
 
-// A tile's rows in the slot's memory.
-void place(const ConvJob& j, const ConvScratch& s, Spot* spot, ptrdiff_t* offsets) {
+// A tile's rows in the slot's memory, but for their offsets.
+void place(const ConvJob& j, const ConvScratch& s, Spot* spot) {
   spot->a = s.rows + spot->row0 * s.pitch;
   spot->taps = j.unit.k ? 1 : 0;
   spot->kc = j.v.form().units == 1 ? static_cast<int32_t>(j.unit.k) : 0;
-  for (int32_t row = 0; row < spot->row->mr; ++row)
-    offsets[row] = min64(row, spot->m - 1) * s.pitch;
 }
 
 // What direct spots of a block share.
@@ -437,7 +627,10 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
       all &= in_w && holds_kept(1, ih[i]) && holds_kept(0, id[i]);
     }
   }
-  if (ragged && !rows) return place(j, s, spot, offsets);
+  if (ragged && !rows) {
+    fill_offsets(s, mr, m, offsets);
+    return place(j, s, spot);
+  }
   const int64_t taps_w = merged ? 1 : w.taps;
   const ptrdiff_t pad = distance(j.pad);
   const auto in = [](const Slide& o, int64_t at) { return at >= 0 && at < o.in; };
@@ -500,8 +693,16 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
     offsets += max64(1, spot->taps) * spot->row->mr;
   };
   if (!j.direct) {
+    const ptrdiff_t* const common = offsets;
+    fill_offsets(b->s, full->mr, full->mr, offsets);
+    offsets += full->mr;
     visit_spots(b, [&](const Pixel&, Spot* spot, bool) {
-      place(j, b->s, spot, offsets);
+      place(j, b->s, spot);
+      if (spot->m == full->mr) {
+        spot->rows = common;
+        return;
+      }
+      fill_offsets(b->s, spot->row->mr, spot->m, offsets);
       added(spot);
     });
     return;
@@ -530,7 +731,7 @@ struct Unit {
     const int64_t panels = u * f.unit_panels, slot = panels * 16;
     first_out = f.first_out(u);
     w.n = f.unit_out(u);
-    w.k = j.runs * f.padded_run(u);
+    if (u) w.k = j.runs * f.padded_run(u);
     w.panels += panels * w.panel_stride;
     // Where the phase begins in a panel depends on the unit's channels.
     if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
@@ -673,10 +874,12 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   const ConvForm& f = v.form();
   const int64_t item = v.linear.form == OCTET_S16 ? 2 : 1;
   Carver carve(base);
-  // Whole cache lines, never a multiple of 4 KiB.
-  const int64_t k = widest_k(f), taps = direct ? f.kernel_taps() : 1;
+  // Whole cache lines, never a multiple of 4 KiB; short rows one behind the other.
+  const int64_t k = !direct && v.joined_k ? v.joined_k : widest_k(f);
+  const int64_t taps = direct ? f.kernel_taps() : 1;
   pitch = (k * item + 63) / 64 * 64;
   if (pitch % 4096 == 0) pitch += 64;
+  if (!direct && k * item <= kShortPitch) pitch = max64(k * item, 4);
   if (direct) {
     pixels = min64(192, max64(kMaxMr, kOffsets / taps));
   } else {
@@ -685,11 +888,16 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
     pixels = min64(kMostRows, max64(kLeastRows, (b_in_l2 ? kHotBytes : l2 / 4) / pitch));
   }
   pixels = min64(pixels, max64(kMaxMr, most));
-  rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch));
-  raw = carve.take<char>(static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 : 0));
+  rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch + kPiece));
+  raw = carve.take<char>(
+      static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 + kPiece : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
   offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
+  strips = carve.take<char>(
+      static_cast<size_t>(direct || !f.row_runs() || f.run_bytes(0) > kPiece * kMostPieces
+                              ? 0
+                              : min64(kMostRuns, f.runs(0)) * kStrip));
   sums = carve.take<int32_t>(static_cast<size_t>(v.w.has_zero ? pixels : 0));
   bytes = carve.bytes();
 }

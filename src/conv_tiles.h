@@ -19,6 +19,7 @@ struct ConvScratch {
   ptrdiff_t* offsets;
   char* rows;     // gathered rows, in the tiles' form
   char* raw;      // one row of bytes that is widened
+  char* strips;   // gathered: lines of the image at its sides
   int32_t* sums;  // corrected sums of rows
   size_t bytes;
 
@@ -45,7 +46,7 @@ struct ConvJob {
   char* y;
   const char* r;
   Steps out, residual;
-  WeightsView unit;  // of the phase, the first unit's
+  WeightsView unit;  // of the phase, the first unit's; k: what gathered rows hold
   int64_t runs;      // of the phase
   const int32_t* ibias;
   Finish finish;  // of the first unit

@@ -283,6 +283,10 @@ TEST(ConvCases, Ladder) {
   l.groups = 1;
   l.transposed = true;
   EXPECT_EQ(rung(l), "direct");
+  l = layer_2d(8, 8, 3, 1);
+  l.channels = 3;
+  l.outputs = 32;
+  EXPECT_EQ(rung(l), "gathered");
   l = layer_2d(8, 8, 1, 0);
   l.channels = 5;
   EXPECT_EQ(rung(l), "pointwise");
