@@ -8,6 +8,7 @@
 //   gathered   the windows of a block of pixels are copied into rows of the workspace: few input
 //              channels (of joined weights: rows of the kernel one behind the other without
 //              padding), layouts that want a row in one piece, weights with zero points
+//              (AMX's blocks read strips of pixels in place, where those fill their tiles)
 //   direct     tiles read the image in place, tap by tap; taps outside read a row of zero points
 // Groups are units of panels that take turns on the same rows; a transposed convolution is one
 // plain convolution for each of its phases. Nothing of it changes a bit of the result.

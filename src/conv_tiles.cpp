@@ -790,39 +790,159 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
 }
 
 // Rows of scope block take all columns of a stretch of rows.
+struct Blocks {
+  const ConvJob& j;
+  const Row& main;
+  const Row& edge;
+  Block k = {};
+
+  Blocks(const ConvJob& job, Unit& u, int64_t n0, int64_t n1)
+      : j(job), main(*job.plan->main), edge(*job.plan->edge[main.nr / 16]) {
+    k.kc = static_cast<int32_t>(u.w.k);
+    k.b = u.w.panels + n0 / 16 * u.w.panel_stride;
+    k.panel = u.w.panel_stride;
+    k.ldc = j.pitch_y;
+    k.n = static_cast<int32_t>(n1 - n0);
+    k.col0 = static_cast<int32_t>(n0);
+    k.columns_outer = j.plan->columns_outer;
+    k.prefetch = j.plan->prefetch;
+    k.finish = &u.finish;
+  }
+  void run(const Row& row, int64_t rows) {
+    if (!rows) return;
+    k.m = static_cast<int32_t>(rows);
+    reinterpret_cast<BlockFn*>(row.fn)(&k);
+  }
+  // Rows of the slot from `first` on: row i makes output at[i], or i.
+  void run_rows(const ConvScratch& s, int64_t first, int64_t count, const int32_t* at) {
+    const int64_t rest = &edge == &main ? 0 : count % main.mr;
+    char* const c = static_cast<char*>(k.c);
+    k.lda = s.pitch;
+    k.a = s.rows + first * s.pitch;
+    k.at = at;
+    run(main, count - rest);
+    k.a = s.rows + (first + count - rest) * s.pitch;
+    if (at) {
+      k.at += count - rest;
+    } else {
+      k.c = c + (count - rest) * k.ldc;
+      k.row0 += static_cast<int32_t>(count - rest);
+    }
+    run(edge, rest);
+  }
+};
+
 void run_blocks(const Pixels& b, Unit& u, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
-  const Row& main = *j.plan->main;
-  const Row& edge = *j.plan->edge[main.nr / 16];
-  Block k = {};
-  k.lda = b.s.pitch;
-  k.kc = static_cast<int32_t>(u.w.k);
-  k.b = u.w.panels + n0 / 16 * u.w.panel_stride;
-  k.panel = u.w.panel_stride;
-  k.ldc = j.pitch_y;
-  k.n = static_cast<int32_t>(n1 - n0);
-  k.col0 = static_cast<int32_t>(n0);
-  k.columns_outer = j.plan->columns_outer;
-  k.prefetch = j.plan->prefetch;
-  k.finish = &u.finish;
   b.stretches([&](int64_t first, int64_t count) {
     const Pixel start(j, first);
     const int64_t row0 = first - b.first;
-    char* y = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    Blocks blocks(j, u, n0, n1);
+    blocks.k.c = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    blocks.k.row0 = static_cast<int32_t>(row0);
     if (j.r)
       u.finish.residual =
           j.r + start.at(j.residual) + u.first_out * j.v.linear.out_bytes - row0 * j.pitch_r;
-    const int64_t rest = &edge == &main ? 0 : count % main.mr;
-    const auto run = [&](const Row& row, int64_t from, int64_t to) {
-      if (from == to) return;
-      k.a = b.s.rows + (row0 + from) * b.s.pitch;
-      k.c = y + from * j.pitch_y;
-      k.m = static_cast<int32_t>(to - from);
-      k.row0 = static_cast<int32_t>(row0 + from);
-      reinterpret_cast<BlockFn*>(row.fn)(&k);
+    blocks.run_rows(b.s, row0, count, nullptr);
+  });
+}
+
+// How blocks read the pixels of a unit where they lie: strips of up to 16 pixels of a row of the
+// output, all of whose taps exist. Other pixels are gathered.
+struct Strips {
+  static constexpr int64_t kRows = 16;  // of a tile
+  // Modelled, not measured: a byte copied takes 1/32 of a cycle, a product of two bytes 1/614.
+  static constexpr double kCopy = 614.0 / 32;
+
+  int64_t height = 0;  // 0: none
+  int64_t taps = 0, kc = 0;
+  bool merged = false;  // a tap is a row of the kernel
+  Span inside = {0, 0};
+
+  Strips(const ConvJob& j, const Unit& u, int64_t columns) {
+    const ConvForm& f = j.v.form();
+    const Slide& w = j.slides[2];
+    if (j.plan->main->scope != kScopeBlock || j.direct || j.v.w.has_zero || j.v.joined_k || !u.w.k)
+      return;
+    if (!j.operands && j.v.linear.shift) return;  // bytes that gathering flips
+    merged = has_rows(j);
+    kc = merged ? f.run_bytes(u.index) : f.unit_in(u.index);
+    if (!merged && f.row_runs() && kc % 4) return;  // a tap begins amid 4 k of its panel
+    taps = merged || !f.row_runs() ? j.runs : j.runs * w.taps;
+    inside = inside_of(w, w.in);
+    const int64_t width = inside.end - inside.begin;
+    if (width < 1) return;
+    const int64_t tiles = ceil_div(width, kRows);
+    // Rows that a tile lacks are multiplied all the same.
+    const double idle = static_cast<double>(tiles * kRows) / static_cast<double>(width) - 1;
+    if (idle * static_cast<double>(columns) < kCopy) height = ceil_div(width, tiles);
+  }
+
+  void fill_taps(const ConvJob& j, ptrdiff_t* to) const {
+    for (int64_t td = 0; td < j.slides[0].taps; ++td)
+      for (int64_t th = 0; th < j.slides[1].taps; ++th)
+        for (int64_t tw = 0; tw < (merged ? 1 : j.slides[2].taps); ++tw)
+          *to++ = tap_offset(j, td, th, tw);
+  }
+};
+
+void run_strips(const Pixels& b, Unit& u, const Strips& strips, int64_t n0, int64_t n1) {
+  const ConvJob& j = b.j;
+  const ConvScratch& s = b.s;
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  const char* const image = j.image + j.v.form().first_in(u.index);
+  strips.fill_taps(j, s.block_taps);
+  b.stretches([&](int64_t first, int64_t count) {
+    int64_t placed = 0, copied = 0;  // strips and gathered rows
+    int32_t* const at = s.block_at;
+    int32_t* const copied_at = at + 2 * s.pixels;
+    const auto copy_pixels = [&](int64_t from, int64_t end) {
+      if (from >= end) return;
+      gather(j, s, u.index, first + from, end - from, copied);
+      for (; from < end; ++from) copied_at[copied++] = static_cast<int32_t>(from);
     };
-    run(main, 0, count - rest);
-    run(edge, count - rest, count);
+    Pixel p(j, first);
+    for (int64_t i = 0; i < count;) {  // a row of the output, from p on
+      const int64_t left = min64(count - i, w.out - p.q[2]), row = i - p.q[2];
+      const int64_t begin = max64(p.q[2], strips.inside.begin);
+      const int64_t end = min64(p.q[2] + left, strips.inside.end);
+      const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride;
+      if (end - begin < strips.height || !holds(d, id) || !holds(h, ih)) {
+        copy_pixels(i, i + left);
+      } else {
+        copy_pixels(i, row + begin);
+        const char* const line = image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1];
+        for (int64_t q = begin; q < end; q += strips.height, ++placed) {
+          const int64_t start = min64(q, end - strips.height);
+          s.block_strips[placed] = line + (w.first + start * w.stride) * j.in.d[2] - image;
+          for (int64_t k = 0; k < strips.height; ++k)
+            at[placed * strips.height + k] =
+                start + k < q ? -1 : static_cast<int32_t>(row + start + k);
+        }
+        copy_pixels(row + end, i + left);
+      }
+      i += left;
+      p.advance(j, left);
+    }
+    Blocks blocks(j, u, n0, n1);
+    const Pixel start(j, first);
+    blocks.k.c = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    if (j.r) u.finish.residual = j.r + start.at(j.residual) + u.first_out * j.v.linear.out_bytes;
+    blocks.run_rows(s, 0, copied, copied_at);
+    Block& k = blocks.k;
+    k.a = image;
+    k.lda = w.stride * j.in.d[2];
+    k.kc = static_cast<int32_t>(strips.kc);
+    k.tap = s.block_taps;
+    k.taps = static_cast<int32_t>(strips.taps);
+    k.height = static_cast<int32_t>(strips.height);
+    k.strip = s.block_strips;
+    k.at = at;
+    const int64_t last = &blocks.edge == &blocks.main ? 0 : placed % (blocks.main.mr / 16);
+    blocks.run(blocks.main, (placed - last) * strips.height);
+    k.strip += placed - last;
+    k.at += (placed - last) * strips.height;
+    blocks.run(blocks.edge, last * strips.height);
   });
 }
 
@@ -837,9 +957,12 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
   Unit u(j, b.s, index);
   n1 = min64(n1, u.w.n);
-  if (!j.direct && u.w.k) gather(j, b.s, index, b.first, b.end - b.first, 0);
+  const Strips strips(j, u, n1 - n0);
+  if (!j.direct && u.w.k && !strips.height) gather(j, b.s, index, b.first, b.end - b.first, 0);
   if (!u.w.k && j.v.w.has_zero) memset(b.s.sums, 0, static_cast<size_t>(b.end - b.first) * 4);
-  if (j.plan->main->scope == kScopeBlock) {
+  if (strips.height) {
+    run_strips(b, u, strips, n0, n1);
+  } else if (j.plan->main->scope == kScopeBlock) {
     run_blocks(b, u, n0, n1);
   } else {
     const int64_t width = j.plan->main->nr / 16;
@@ -899,6 +1022,10 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
                               ? 0
                               : min64(kMostRuns, f.runs(0)) * kStrip));
   sums = carve.take<int32_t>(static_cast<size_t>(v.w.has_zero ? pixels : 0));
+  const bool blocks = !direct && has_blocks(v.linear.table);
+  block_strips = carve.take<ptrdiff_t>(static_cast<size_t>(blocks ? pixels : 0));
+  block_taps = carve.take<ptrdiff_t>(static_cast<size_t>(blocks ? f.kernel_taps() : 0));
+  block_at = carve.take<int32_t>(static_cast<size_t>(blocks ? 3 * pixels : 0));
   bytes = carve.bytes();
 }
 

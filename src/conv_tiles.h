@@ -21,6 +21,9 @@ struct ConvScratch {
   char* raw;      // one row of bytes that is widened
   char* strips;   // gathered: lines of the image at its sides
   int32_t* sums;  // corrected sums of rows
+  // Blocks that read the image in place: their strips, rows and taps (kernels/kernel.h, Block).
+  ptrdiff_t *block_strips, *block_taps;
+  int32_t* block_at;
   size_t bytes;
 
   // most: output pixels of the call.
