@@ -4,7 +4,8 @@
 
 kernels.toml says which kernels exist, isa/<isa>.j2 what an instruction set can say (its vocabulary:
 load, dot, convert, narrow, store), templates/gemm.j2 what a tile does, templates/gemmgroup.j2 what
-one of group-wise weights does, templates/depthwise.j2 what a strip of a depthwise convolution does,
+one of group-wise weights does, templates/columns.j2 what serves matrices of a few columns,
+templates/depthwise.j2 what a strip of a depthwise convolution does,
 and templates/amx.j2 what AMX does with a whole block. A vocabulary
 may name a parent and then holds only what differs. Output depends on these files alone: the same
 input gives the same bytes.
@@ -87,6 +88,7 @@ TILES = ("gemm", "gemmgroup", "depthwise")
 LAYOUTS = {  # of a GEMM's weights: Layout
     "c16k4": "kLayoutC16K4",
     "proved": "kLayoutProved",
+    "columns": "kLayoutColumns",
 }
 ISAS = {
     "scalar": "kIsaScalar",
@@ -190,6 +192,8 @@ class Kernel:
             self.kr = 2
         elif self.family == "depthwise":
             self.kr = 4
+        elif self.layout == "columns":
+            self.kr = vocabulary(self.words).column_step
         else:
             self.kr = 4 if self.isa == "scalar" else vocabulary(self.words).kr
         tile = f"_{self.mr}x{self.nr}c{self.kr}" if self.mr else ""

@@ -197,6 +197,9 @@ struct Depthwise {
   ptrdiff_t pitch;             // bytes from a column to the next
   int32_t units, columns;      // columns: with those in the padding
   int32_t left, right;         // the first and last columns, which lie in the padding
+  int32_t whole;               // of the columns between, the first so many have bytes behind their
+                               // channels up to a multiple of 16 of these, which may be read; it
+                               // counts with multiplier 1 alone
   int32_t pad, flip;           // pad: before flip, which is 0 or 128
   int32_t channels;            // of the output, at least 1
   int32_t multiplier, phase;   // 0 <= phase < multiplier
@@ -395,7 +398,13 @@ enum Scope : int32_t { kScopeTile, kScopeBlock };
 // How the weights of a GEMM lie in memory: the canonical panels that every packed file has, or a
 // private copy beside them (kernels/proved.h; Tile.b is then the panel's first ProvedChunk, nr is
 // 16, taps is 1, and kc is all of K).
-enum Layout : int32_t { kLayoutC16K4, kLayoutProved };
+//
+// Columns, for matrices of a few of them: Block.panel is the bytes from a column to the next, nr
+// is 1. A column is its K weights, zeros up to a multiple of kColumnStep, and kColumnStep bytes
+// more: of its last kColumnTail weights those at k >= K / kColumnTail * kColumnTail, zeros
+// elsewhere (where K < kColumnTail nothing but zeros). Finish has no residual and no fixed.
+enum Layout : int32_t { kLayoutC16K4, kLayoutProved, kLayoutColumns };
+constexpr int32_t kColumnStep = 64, kColumnTail = 16;
 
 // Operand tags of a row: octet_type values, 0 for a Range, and:
 enum { kOutQ8 = 100 };  // u8 or s8: what Finish.flip says, or (flip, "x8" in its name) either

@@ -262,6 +262,8 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
     choose_rung(&v);
     return OCTET_OK;
   }
+  for (int64_t phase = 0; phase < f.phases(); ++phase)
+    if (f.packed_k(phase, 0) > v.widest_k) v.widest_k = f.packed_k(phase, 0);
   // Phases share a table: K is that of an average one, which only the cost model reads.
   const int32_t tag = out_tag(v.linear);
   const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();

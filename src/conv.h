@@ -49,6 +49,7 @@ struct alignas(64) Conv {  // column arrays follow it
   Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
   Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
   Omits omits;               // kDirect
+  int64_t widest_k;          // packed K of the longest phase, of the first unit
   // kGathered, few channels: K without the padding of each row of the kernel, and the op's own
   // panels of that K; 0: none.
   int64_t joined_k;

@@ -65,6 +65,7 @@ struct Scratch {
     Exec e = exec;
     if (e.e.max_threads > 1) e.e.parallel_for = [](void*, size_t, octet_task, void*) { return 0; };
     const size_t one = depthwise_workspace(v.depthwise, call.axes, 1, e);
+    if (call.batch == 1) return one;
     const size_t all = depthwise_workspace(v.depthwise, call.axes, call.batch, e);
     return one < all ? all : one;
   }
@@ -236,8 +237,15 @@ int64_t start_of(const Steps& s, const Slide* slides) {
   return s.d[0] * slides[0].out_first + s.d[1] * slides[1].out_first + s.d[2] * slides[2].out_first;
 }
 
+// The plan that phases share whose outputs lie in runs of so many pixels.
+struct PhasePlan {
+  int64_t pixels = 0;
+  GemmPlan plan = {};
+};
+
 // One phase of samples first .. first + j->samples.
-octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t first) {
+octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t first,
+                       PhasePlan* kept) {
   const Conv& v = c.v;
   const ConvForm& f = v.form();
   for (int i = 0; i < kMaxSpatial; ++i)
@@ -262,6 +270,7 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
     j->unit.panel_stride = v.joined_k * 16;
   }
   j->runs = f.runs(j->phase);
+  j->taps_before = f.transposed ? f.phase_k(j->phase, 0) / max64(1, f.padded_run(0)) : 0;
   // Rows of zeros add nothing: no sums of their own are needed then.
   if (c.direct && v.omits.any() && (v.omits.ibias || !j->operand_zero)) {
     j->omits = &v.omits;
@@ -269,15 +278,18 @@ octet_status run_phase(octet_error* err, const Call& c, ConvJob* j, int64_t firs
   }
   j->finish.ibias = j->ibias + j->phase * f.slots();
   const GemmTable& table = c.direct ? v.direct_table : v.linear.table;
-  GemmPlan plan = {};
+  GemmPlan none = {};
   if (!c.direct && !j->runs) {
-    plan.main = plan.full[1] = plan.edge[1] = tapless_row(table.rows[0]->out);
-  } else if (c.chosen) {
-    replan_gemm(c.ctx, table, j->run, c.exec.e.max_threads, c.chosen, &plan);
+    none.main = none.full[1] = none.edge[1] = tapless_row(table.rows[0]->out);
+    j->plan = &none;
   } else {
-    OCTET_TRY(select_gemm(err, c.ctx, table, j->run, c.exec.e.max_threads, 0, &plan));
+    if (kept->pixels != j->run && c.chosen)
+      replan_gemm(c.ctx, table, j->run, c.exec.e.max_threads, c.chosen, &kept->plan);
+    else if (kept->pixels != j->run)
+      OCTET_TRY(select_gemm(err, c.ctx, table, j->run, c.exec.e.max_threads, 0, &kept->plan));
+    kept->pixels = j->run;
+    j->plan = &kept->plan;
   }
-  j->plan = &plan;
   const int64_t tasks = cut_conv(j, c.exec.e.max_threads);
   return run_tasks(err, c.exec, static_cast<size_t>(tasks), conv_task, j);
 }
@@ -336,6 +348,7 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
                .residual = {},
                .unit = {},
                .runs = 0,
+               .taps_before = 0,
                .ibias = columns.ibias,
                .finish = output_finish(l),
                .run = 0,
@@ -374,7 +387,8 @@ octet_status run_samples(octet_error* err, const Call& c, int64_t first, int64_t
     }
   }
   if (v.rung == Rung::kDepthwise) return run_channels(err, c, j, first);
-  for (; j.phase < f.phases(); ++j.phase) OCTET_TRY(run_phase(err, c, &j, first));
+  PhasePlan plan;
+  for (; j.phase < f.phases(); ++j.phase) OCTET_TRY(run_phase(err, c, &j, first, &plan));
   return OCTET_OK;
 }
 

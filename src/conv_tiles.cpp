@@ -36,14 +36,9 @@ constexpr int64_t kOffsets = 4096;                   // of a direct block, about
 constexpr int64_t kTasks = 4;                        // for each thread
 constexpr int64_t kShortPitch = 256;                 // rows so short follow one another
 constexpr int64_t kPiece = 16, kMostPieces = 4, kMostRuns = 64;  // of windows that these copy
+constexpr int64_t kShortWindow = 1280, kSideRows = 64;
 constexpr int64_t kStrip = 256;              // bytes of a line at the side of the image
 constexpr ptrdiff_t kOutside = PTRDIFF_MIN;  // of a run
-
-int64_t widest_k(const ConvForm& f) {
-  int64_t k = 0;
-  for (int64_t phase = 0; phase < f.phases(); ++phase) k = max64(k, f.packed_k(phase, 0));
-  return k;
-}
 
 // An output pixel of the job.
 struct Pixel {
@@ -479,13 +474,6 @@ int64_t columns_beyond(const ConvForm& f, bool ragged) {
   return ragged ? ceil_div(f.padded_run(0) - f.run_bytes(0), f.in_channels) : 0;
 }
 
-// They belong to the image where its next row follows: all but the last one's.
-bool reads_beyond(const ConvJob& j, int64_t iw, int64_t ih, int64_t beyond) {
-  const Slide &h = j.slides[1], &w = j.slides[2];
-  if (iw + w.taps + beyond <= w.in) return true;
-  return j.in.d[1] == w.in * j.in.d[2] && ih + (h.taps - 1) * h.step < h.in - 1;
-}
-
 // Offsets of a tile's rows where they follow one another in the slot's memory.
 void fill_offsets(const ConvScratch& s, int32_t mr, int32_t m, ptrdiff_t* offsets) {
   for (int32_t row = 0; row < mr; ++row) offsets[row] = min64(row, m - 1) * s.pitch;
@@ -496,6 +484,16 @@ void place(const ConvJob& j, const ConvScratch& s, Spot* spot) {
   spot->a = s.rows + spot->row0 * s.pitch;
   spot->taps = j.unit.k ? 1 : 0;
   spot->kc = j.v.form().units == 1 ? static_cast<int32_t>(j.unit.k) : 0;
+}
+
+// Rows for windows at the sides of the image, which a tile would else read tap by tap together
+// with all of its other pixels: of direct layers whose windows are short copies.
+int64_t side_windows(const Conv& v) {
+  const ConvForm& f = v.form();
+  return f.row_runs() && f.kernel[2] > 1 && v.linear.form != OCTET_S16 &&
+                 f.panel_k(0) <= kShortWindow
+             ? kSideRows
+             : 0;
 }
 
 // What direct spots of a block share.
@@ -512,9 +510,16 @@ struct Locator {
   Span inside, last;           // columns for such tiles; in rows that none follows
   const char* line = nullptr;  // column 0 of the row of the output
   Span span = {0, 0};          // columns for such tiles in this row
+  const int64_t side_rows;     // of the slot, for windows at the sides of the image
+  int64_t side = 0;            // how many are in use
 
   Locator(const ConvJob& job, const ConvScratch& scratch, const Row* tile, ptrdiff_t* offsets)
-      : j(job), s(scratch), gather(job, 0), full(tile), common(offsets) {
+      : j(job),
+        s(scratch),
+        gather(job, 0),
+        full(tile),
+        common(offsets),
+        side_rows(rows && !job.v.ragged() ? min64(scratch.pixels, side_windows(job.v)) : 0) {
     const Slide& w = j.slides[2];
     inside = inside_of(w, w.in);
     last = inside_of(w, w.in - beyond);
@@ -557,12 +562,12 @@ struct Locator {
                                   reinterpret_cast<uintptr_t>(j.image));
   }
 
-  // A full tile of a ragged layer in this row: pixels at the sides of the image are gathered, the
-  // others are where they are inside.
-  bool locate_beside(const Pixel& p, Spot* spot, ptrdiff_t* offsets) const {
+  // A full tile in this row, of a layer that gathers windows at the sides of the image: the other
+  // pixels are where they are inside.
+  bool locate_beside(const Pixel& p, Spot* spot, ptrdiff_t* offsets) {
     const int64_t at = p.q[2], mr = full->mr;
-    if (!j.v.ragged() || span.begin >= span.end || spot->m != mr || at + mr > j.slides[2].out)
-      return false;
+    if (!j.v.ragged() && side + mr > side_rows) return false;
+    if (span.begin >= span.end || spot->m != mr || at + mr > j.slides[2].out) return false;
     spot->a = line + at * j.slides[2].stride * j.in.d[2];
     spot->taps = common_taps;
     spot->kc = kc;
@@ -577,24 +582,25 @@ struct Locator {
     return true;
   }
 
-  // A pixel's window in row `at` of the slot; returns where that is.
-  ptrdiff_t gather_row(const Pixel& p, int64_t at) const {
-    char* row = s.rows + at * s.pitch;
+  // A pixel's window in row `at` of the slot, or the next one of the sides' rows; returns where
+  // that is.
+  ptrdiff_t gather_row(const Pixel& p, int64_t at) {
+    char* row = s.rows + (side_rows ? side++ : at) * s.pitch;
     gather.take(p, row);
     return distance(row);
   }
 
   // Any tile.
-  void locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const;
+  void locate(Pixel p, Spot* spot, ptrdiff_t* offsets);
 };
 
 // A tile's rows of the image, tap by tap. What lies outside is left out where it does for all
-// pixels, else it is the padding row. Rows of a ragged layer that reach beyond the image's width
-// are gathered.
-void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
+// pixels, else it is the padding row. Windows that reach beyond the image's width are gathered
+// where the layer has rows for them.
+void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
   const int32_t mr = spot->row->mr, m = spot->m;
-  const bool ragged = j.v.ragged();
+  const bool ragged = j.v.ragged(), gathers = ragged || side + m <= side_rows;
   Outside omitted = {};
   int64_t first[] = {0, 0}, end[] = {d.taps, h.taps};  // taps along D and H that are kept
   if (j.omits) {
@@ -609,22 +615,37 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
     return holds(kept, at + first[dim] * kept.step);
   };
   bool merged = rows;
-  bool all = true;         // every tap of every row that is kept
-  ptrdiff_t base[kMaxMr];  // where the first tap lies, or would
-  int64_t id[kMaxMr], ih[kMaxMr], iw[kMaxMr];
+  bool all = true;  // every tap of every row that is kept
+  struct {
+    int64_t id, ih;
+    ptrdiff_t at;
+    const Span* span;
+    bool all, exists;
+  } lines[kMaxMr];                     // of the image, under a row of the output
+  int32_t line_of[kMaxMr], count = 0;  // by pixel
+  ptrdiff_t base[kMaxMr];              // where the first tap lies, or would
+  int64_t iw[kMaxMr];
   bool copied[kMaxMr];
   for (int32_t i = 0; i < m; ++i, p.next(j)) {
-    id[i] = d.first + p.q[0] * d.stride;
-    ih[i] = h.first + p.q[1] * h.stride;
+    if (!i || !p.q[2]) {
+      auto& l = lines[count++];
+      l.id = d.first + p.q[0] * d.stride;
+      l.ih = h.first + p.q[1] * h.stride;
+      l.at = p.n * j.in.n + l.id * j.in.d[0] + l.ih * j.in.d[1];
+      l.span = l.ih + (h.taps - 1) * h.step < h.in - 1 ? &inside : &last;
+      l.all = holds_kept(1, l.ih) && holds_kept(0, l.id);
+    }
+    const auto& l = lines[count - 1];
+    line_of[i] = count - 1;
     iw[i] = w.first + p.q[2] * w.stride;
-    const bool in_w = holds(w, iw[i]) && (!beyond || reads_beyond(j, iw[i], ih[i], beyond));
-    copied[i] = ragged && !(rows && in_w);
+    const bool in_w = p.q[2] >= l.span->begin && p.q[2] < l.span->end;
+    copied[i] = gathers && !(rows && in_w);
     if (copied[i]) {
       base[i] = gather_row(p, spot->row0 + i);
     } else {
-      base[i] = p.n * j.in.n + id[i] * j.in.d[0] + ih[i] * j.in.d[1] + iw[i] * j.in.d[2];
+      base[i] = l.at + iw[i] * j.in.d[2];
       merged &= in_w;
-      all &= in_w && holds_kept(1, ih[i]) && holds_kept(0, id[i]);
+      all &= in_w && l.all;
     }
   }
   if (ragged && !rows) {
@@ -637,17 +658,23 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) const {
   ptrdiff_t* to = offsets;
   ptrdiff_t run = (first[0] * h.taps + first[1]) * gather.padded;  // of a gathered row
   for (int64_t td = first[0]; td < end[0]; ++td)
-    for (int64_t th = first[1]; th < end[1]; ++th, run += gather.padded)
+    for (int64_t th = first[1]; th < end[1]; ++th, run += gather.padded) {
+      const ptrdiff_t row = tap_offset(j, td, th, 0);
+      ptrdiff_t start[kMaxMr];  // the first tap of this row of the kernel
+      for (int32_t i = 0; i < count; ++i)
+        lines[i].exists =
+            lines[i].all || (in(d, lines[i].id + td * d.step) && in(h, lines[i].ih + th * h.step));
+      for (int32_t i = 0; i < m; ++i)
+        start[i] = copied[i] ? base[i] + run : lines[line_of[i]].exists ? base[i] + row : pad;
       for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
-        const ptrdiff_t tap = tap_offset(j, td, th, tw);
+        const int64_t across = tw * w.step;
         for (int32_t i = 0; i < m; ++i)
-          to[i] = copied[i] ? base[i] + run
-                  : all || (in(d, id[i] + td * d.step) && in(h, ih[i] + th * h.step) &&
-                            (merged || in(w, iw[i] + tw * w.step)))
-                      ? base[i] + tap
+          to[i] = merged || all || (lines[line_of[i]].exists && in(w, iw[i] + across))
+                      ? start[i] + across * j.in.d[2]
                       : pad;
         for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
+    }
   spot->kc = merged ? kc : 0;
   spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * taps_w);
   spot->skipped = static_cast<int32_t>(omitted.before);
@@ -734,7 +761,7 @@ struct Unit {
     if (u) w.k = j.runs * f.padded_run(u);
     w.panels += panels * w.panel_stride;
     // Where the phase begins in a panel depends on the unit's channels.
-    if (u && f.transposed) w.panels += (f.phase_k(j.phase, u) - f.phase_k(j.phase, 0)) * 16;
+    w.panels += j.taps_before * (f.padded_run(u) - f.padded_run(0)) * 16;
     if (w.proved) w.proved += panels;
     finish = j.finish;
     finish.ibias += slot;
@@ -998,7 +1025,7 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   const int64_t item = v.linear.form == OCTET_S16 ? 2 : 1;
   Carver carve(base);
   // Whole cache lines, never a multiple of 4 KiB; short rows one behind the other.
-  const int64_t k = !direct && v.joined_k ? v.joined_k : widest_k(f);
+  const int64_t k = !direct && v.joined_k ? v.joined_k : v.widest_k;
   const int64_t taps = direct ? f.kernel_taps() : 1;
   pitch = (k * item + 63) / 64 * 64;
   if (pitch % 4096 == 0) pitch += 64;
@@ -1011,7 +1038,8 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
     pixels = min64(kMostRows, max64(kLeastRows, (b_in_l2 ? kHotBytes : l2 / 4) / pitch));
   }
   pixels = min64(pixels, max64(kMaxMr, most));
-  rows = carve.take<char>(static_cast<size_t>(direct && !v.ragged() ? 0 : pixels * pitch + kPiece));
+  const int64_t gathered = direct && !v.ragged() ? min64(pixels, side_windows(v)) : pixels;
+  rows = carve.take<char>(static_cast<size_t>(gathered ? gathered * pitch + kPiece : 0));
   raw = carve.take<char>(
       static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 + kPiece : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common

@@ -49,8 +49,9 @@ struct ConvJob {
   char* y;
   const char* r;
   Steps out, residual;
-  WeightsView unit;  // of the phase, the first unit's; k: what gathered rows hold
-  int64_t runs;      // of the phase
+  WeightsView unit;     // of the phase, the first unit's; k: what gathered rows hold
+  int64_t runs;         // of the phase
+  int64_t taps_before;  // of earlier phases
   const int32_t* ibias;
   Finish finish;  // of the first unit
   // Outputs in runs of equal distances, cut into tasks.

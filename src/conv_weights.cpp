@@ -50,6 +50,7 @@ Taps ConvForm::taps_along(int dim, int64_t coordinate) const {
 }
 
 int64_t ConvForm::taps(int64_t phase) const {
+  if (!transposed) return kernel_taps();
   int64_t n = 1;
   for (int i = 0; i < kMaxSpatial; ++i) n *= taps_along(i, coordinate(i, phase)).count;
   return n;

@@ -66,7 +66,7 @@ StripForm strip_form(const Axis axes[kMaxSpatial], int32_t kr, int32_t parts) {
   } else if (f.dilation[0] > 1) {
     return f;  // rows of the image that a dilated window skips belong to no unit
   }
-  if (stride >= f.kernel[0]) return f;  // no row is shared
+  if (stride > f.kernel[0]) return f;  // no unit is shared
   f.stride = static_cast<int32_t>(stride);
   share_rows(f.along ? 1 : static_cast<int32_t>(min64(axes[2].stride, INT32_MAX)), &f);
   return f;
@@ -343,6 +343,26 @@ int64_t pixel_bytes(const Place& p, const int64_t step[4]) {
 }
 
 // Runs a strip whose input is in *d.
+// Of the columns inside the image those behind whose channels, up to a multiple of 16, lie others
+// of its pixels: all but the last ones of a sample without gaps.
+int32_t whole_columns(const Job& job, const Place& p, const Depthwise& d) {
+  const DepthwiseCall& call = *job.call;
+  const Axis* axes = call.axes;
+  const int64_t* step = call.step_x;
+  const int64_t inside = d.columns - d.left - d.right, n = job.l->channels;
+  const int64_t line = axes[2].in * n, plane = axes[1].in * line;
+  if (d.multiplier > 1 || step[3] != n || step[2] != line || (axes[0].in > 1 && step[1] != plane))
+    return 0;
+  const uint8_t* last = nullptr;
+  for (int32_t i = 0; i < d.units * job.l->form.kr; ++i)
+    if (d.rows[i] > last) last = d.rows[i];
+  if (!last) return static_cast<int32_t>(inside);
+  const uint8_t* end = call.x + p.n * step[0] + axes[0].in * plane;
+  const int64_t room = end - last - (d.channels + 15) / 16 * 16;
+  if (room >= (inside - 1) * d.pitch) return static_cast<int32_t>(inside);
+  return room < 0 ? 0 : static_cast<int32_t>(room / d.pitch + 1);
+}
+
 void run_at(const Job& job, const Place& p, Depthwise* d) {
   const DepthwiseLayer& l = *job.l;
   const DepthwiseCall& call = *job.call;
@@ -352,6 +372,7 @@ void run_at(const Job& job, const Place& p, Depthwise* d) {
   d->multiplier = static_cast<int32_t>(l.multiplier);
   d->phase = static_cast<int32_t>(p.channel % l.multiplier);
   d->units = l.form.planes * l.form.units;
+  d->whole = whole_columns(job, p, *d);
   d->pad = call.pad;
   d->flip = call.flip;
   d->ldc = pixel_bytes(p, call.step_y);

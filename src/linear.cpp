@@ -295,7 +295,8 @@ void take_form(const octet_context& c, Linear* l) {
 
 octet_status choose_kernels(octet_error* err, const octet_context& c, Linear* l) {
   const WeightsView& w = l->w;
-  const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group, w.proved_load};
+  const GemmWeights weights = {w.form.nibbles() ? OCTET_U4 : OCTET_S8, w.form.group, w.proved_load,
+                               false, l->holds_columns};
   OCTET_TRY(make_gemm_table(err, c, l->q_type, out_tag(*l), w.n, w.k, weights, &l->table));
   take_form(c, l);
   // Tiles of AMX load 16 rows together, which a pitch of 4 KiB would send to the same lines of the
@@ -325,7 +326,8 @@ LinearSpec linear_spec(const octet_linear_desc& d, bool convolution) {
           "octet_linear_desc.in",
           "octet_linear_desc.out",
           "octet_linear_desc",
-          convolution};
+          convolution,
+          !convolution};
 }
 
 octet_status prepare_linear(octet_error* err, const octet_context& c, const WeightsView& w,
@@ -343,6 +345,8 @@ octet_status prepare_linear(octet_error* err, const octet_context& c, const Weig
   if (l.dynamic()) l.minmax = kernel<RangeFn>(c, kMinMax, OCTET_F32, 0);
   l.in_bytes = static_cast<int32_t>(type_bytes(l.in.type));
   l.out_bytes = static_cast<int32_t>(type_bytes(l.out.type));
+  l.holds_columns = spec.keeps_copy && may_be_columns(w) && !l.residual.type && !l.finish_fixed &&
+                    l.out.type != OCTET_S32;
   if (!spec.convolution) OCTET_TRY(choose_kernels(err, c, &l));
   *out = l;
   return OCTET_OK;

@@ -6,6 +6,7 @@
 // is known at create, else in the workspace of each call.
 #pragma once
 
+#include "src/columns.h"
 #include "src/scheme.h"
 #include "src/select.h"
 #include "src/weights.h"
@@ -50,6 +51,8 @@ struct Linear {
   FixedFn* finish_fixed;       // TFLite's numerics, else nullptr
   int64_t prepared_pitch;      // bytes from a rewritten row of activations to the next
   int64_t chunk;               // rows that are prepared at a time at most
+  bool holds_columns;          // the op keeps the weights in the layout kLayoutColumns too
+  const int8_t* columns;       // them, or nullptr; column n at n * column_pitch(w.k)
   const Columns* fixed;        // kStatic: filled at create
   const Finish* fixed_finish;  // kStatic: fixed_finish() kept by an op, or nullptr
 
@@ -74,6 +77,7 @@ struct LinearSpec {
   const char* out_name;  // for the sentences
   const char* desc_name;
   bool convolution;  // whose kernels are chosen apart
+  bool keeps_copy;   // an op, which may hold weights of a few columns in a form of its own
 };
 
 // That of octet_linear_create, or octet_conv_create.

@@ -285,6 +285,25 @@ constexpr ptrdiff_t kNoTap = 0;
   }
 }
 
+// Covers rows m0 .. m1 and all columns, of which there are few.
+void cover_columns(const Region& c, const Row& row, int64_t m0, int64_t m1) {
+  const Block b = {.a = c.a + m0 * c.pitch_a,
+                   .lda = c.pitch_a,
+                   .kc = static_cast<int32_t>(c.l.w.k),
+                   .b = c.l.columns,
+                   .panel = column_pitch(c.l.w.k),
+                   .c = c.y + m0 * c.pitch_y,
+                   .ldc = c.pitch_y,
+                   .m = static_cast<int32_t>(m1 - m0),
+                   .n = static_cast<int32_t>(c.l.w.n),
+                   .row0 = static_cast<int32_t>(m0),
+                   .col0 = 0,
+                   .columns_outer = 0,
+                   .prefetch = 0,
+                   .finish = c.finish};
+  reinterpret_cast<BlockFn*>(row.fn)(&b);
+}
+
 // Covers rows m0 .. m1 and columns n0 .. n1 with the plan's rows of scope block.
 void cover_block(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   const Row &full = *c.plan.main, &edge = *c.plan.edge[full.nr / 16];
@@ -354,7 +373,9 @@ void cover_tiles(const Region& c, const Plan& plan, int64_t m0, int64_t m1, int6
 }
 
 void cover_region(const Region& c, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
-  if (c.plan.main->scope == kScopeBlock)
+  if (c.plan.main->layout == kLayoutColumns)
+    cover_columns(c, *c.plan.main, m0, m1);
+  else if (c.plan.main->scope == kScopeBlock)
     cover_block(c, m0, m1, n0, n1);
   else
     cover_tiles(c, c.plan, m0, m1, n0, n1);
@@ -610,7 +631,12 @@ void run_small(const Linear& l, const char* x, int64_t pitch_x, char* y, int64_t
   r.y = y;
   r.pitch_y = pitch_y;
   r.finish = l.fixed_finish;
-  cover_tiles(r, l.table.small[rows], 0, rows, 0, l.w.n);
+  const SmallPlan& plan = l.table.small[rows];
+  const Row& main = *plan.main_row(l.table);
+  if (main.layout == kLayoutColumns)
+    cover_columns(r, main, 0, rows);
+  else
+    cover_tiles(r, plan, 0, rows, 0, l.w.n);
 }
 
 octet_status run_linear(octet_error* err, const octet_context& ctx, const Linear& l,

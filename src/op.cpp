@@ -153,11 +153,20 @@ __attribute__((noinline)) octet_status create(const octet_context* c, const octe
   OCTET_TRY(prepare_linear(err, *c, w.view, linear_spec(d, false), &l));
   if (!w.shape_only) OCTET_TRY(check_weight_scales(err, w.view));
   const bool fixed = l.input == Input::kStatic && !w.shape_only && !w.view.form.group;
-  const size_t bytes = fixed ? columns_bytes(w.view) : 0;
+  const bool copied = l.holds_columns && !w.shape_only && reads_columns(l.table);
+  const size_t arrays = fixed ? columns_bytes(w.view) : 0;
+  const size_t bytes = arrays + (copied ? column_bytes(w.view.n, w.view.k) : 0);
   void* block = nullptr;
-  if (fixed) {
+  if (bytes) {
     block = allocate(*c, bytes);
     if (!block) return fail_memory(err, bytes);
+  }
+  if (copied) {
+    int8_t* copy = static_cast<int8_t*>(block) + arrays;
+    write_columns(w.view.panels, w.view.n, w.view.k, copy);
+    l.columns = copy;
+  }
+  if (fixed) {
     if (const octet_status status =
             fill_columns(err, l, l.in.scale, l.in.zero_point, columns_at(w.view, block))) {
       release(*c, block, bytes);
@@ -430,7 +439,7 @@ octet_status octet_op_describe(const octet_op* o, const octet_tensor* in, size_t
         p.flags & OCTET_PLAN_REPACKED ? "true" : "false", p.workspace_bytes, p.state_bytes,
         p.weight_bytes, p.bound, p.why, p.candidates, static_cast<long long>(modelled.cycles));
     bool first = true;
-    for (int w = 4; w > 0; --w) {
+    for (int w = kMaxPanels; w >= 0; --w) {
       const Row *full = planned.gemm.full[w], *edge = planned.gemm.edge[w];
       if (!full) continue;
       t.add("%s\"%s\"", first ? "" : ",", full->name);

@@ -19,6 +19,7 @@ int32_t rank(uint32_t isa) {
 
 int32_t panels_of(const Row& r) { return r.nr / 16; }
 bool is_block(const Row& r) { return r.scope == kScopeBlock; }
+bool of_columns(const Row& r) { return r.layout == kLayoutColumns; }
 int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 // What is left of m rows by full tiles of mr rows; *full gets how many of them there are.
@@ -32,6 +33,9 @@ int32_t split(int64_t m, int32_t mr, int64_t* full) {
   return static_cast<int32_t>(m % mr);
 }
 
+// So many tiles, one below the other, share columns of B without much of a gain.
+constexpr int64_t kFewTiles = 4;
+
 // Modelled cycles to cover m rows of one column block with row i, edges included; negative if edges
 // are needed and there is no row for them. own_edge: the row covers its edge itself.
 float cover_cycles(const GemmTable& t, int32_t i, int64_t m, bool own_edge) {
@@ -39,6 +43,7 @@ float cover_cycles(const GemmTable& t, int32_t i, int64_t m, bool own_edge) {
   const Row& r = *t.rows[i];
   const int32_t rest = split(m, r.mr, &full);
   float cycles = static_cast<float>(full) * t.cycles[i];
+  if (full > kFewTiles) cycles *= t.far[i];
   if (!rest) return cycles;
   if (own_edge) return cycles + t.cycles[i];
   const float edge = t.edge_cycles[panels_of(r)][rest];
@@ -211,6 +216,23 @@ int64_t l2_for_a(const octet_context& c, const Row& main) {
   return l2_bytes(c) / (is_block(main) ? 4 : 2);
 }
 
+// How much longer tiles take whose rows of A, at a pitch of 4 KiB, L1 keeps in too few places.
+float crowded(const Row& r, int64_t k) {
+  constexpr int32_t kWays = 8;
+  return r.in != OCTET_S16 && r.mr > kWays && k && k % 4096 == 0 ? 1.4f : 1.0f;
+}
+
+// The same for many tiles one below the other, where L2 loses the columns of B that they share.
+float apart(const octet_context& c, const Row& r, int64_t k) {
+  return (r.mr + r.nr) * k > l2_bytes(c) / 8 * 5 ? 1.06f : 1.0f;
+}
+
+// The rows of A that have a place in L2 are so few that every panel of B would pass by them often.
+// Then better all rows pass by one block of columns after the other.
+bool long_rows(int64_t bytes, int64_t pitch, const Row& main) {
+  return !is_block(main) && bytes / pitch * 2 < 3 * main.nr;
+}
+
 // Whole tiles' rows of A within this many bytes, but a few tiles at the least.
 int64_t rows_within(int64_t bytes, int64_t pitch, int64_t mr) {
   const int64_t rows = bytes / pitch / mr * mr;
@@ -223,7 +245,7 @@ constexpr int64_t kLargeTask = int64_t{24} << 20;  // products: 100 us and more
 // Tasks: a block of A that stays in its part of L2 while every panel of B passes by; enough of them
 // for the threads, so that the last to end keeps the others waiting for little.
 void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads, GemmPlan* plan) {
-  const int64_t mr = plan->main->mr, nr = plan->main->nr;
+  const int64_t mr = plan->main->mr, nr = round_up(plan->main->nr, 16);
   plan->nc = t.n;
   plan->mc = m;
   plan->columns_outer = plan->prefetch = false;
@@ -237,10 +259,12 @@ void cut(const octet_context& c, const GemmTable& t, int64_t m, int32_t threads,
   const int64_t row_bytes = (t.k + 1) * (plan->main->in == OCTET_S16 ? 2 : 1);
   int64_t hot = l2_for_a(c, *plan->main);
   // Where B stays in L2 by itself, A and C pass by it once, in blocks that leave it there.
-  if (!is_block(*plan->main) && t.n * t.k <= l2 / 4 * 3) hot = l2 / 16;
-  if (threads == 1 && (m <= 4 * mr || m * row_bytes <= hot)) return;
+  const bool far = is_block(*plan->main) || t.n * t.k > l2 / 4 * 3;
+  if (!far) hot = l2 / 16;
+  const bool all_rows = far && long_rows(hot, row_bytes, *plan->main);
+  if (threads == 1 && (all_rows || m <= 4 * mr || m * row_bytes <= hot)) return;
   int64_t mc = rows_within(hot, row_bytes, mr);
-  if (mc > round_up(m, mr)) mc = round_up(m, mr);
+  if (all_rows || mc > round_up(m, mr)) mc = round_up(m, mr);
   int64_t nc = round_up(t.n, nr);
   const auto too_few = [&] {
     const int64_t tasks = ceil_div(m, mc) * ceil_div(t.n, nc);
@@ -299,11 +323,13 @@ void fill_edges(GemmTable* t) {
     }
 }
 
-void add_row(const Row& r, const GemmWeights& w, GemmTable* t) {
+void add_row(const octet_context& c, const Row& r, const GemmWeights& w, GemmTable* t) {
   if (t->count == kMaxRows) return;
   const float load = r.layout == kLayoutProved ? w.proved_load : 1;
   t->cycles[t->count] = r.cycles_fixed + r.cycles_k4 * load * static_cast<float>((t->k + 3) / 4);
   if (w.group) t->cycles[t->count] += r.cycles_group * static_cast<float>(t->k / w.group);
+  t->cycles[t->count] *= crowded(r, t->k);
+  t->far[t->count] = apart(c, r, t->k);
   t->rows[t->count++] = &r;
 }
 
@@ -311,9 +337,9 @@ void add_row(const Row& r, const GemmWeights& w, GemmTable* t) {
 void add_blocks(const octet_context& c, int32_t in, int32_t out, GemmTable* t) {
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family == kGemm && is_block(r) && (r.isa & c.isas) && r.in == in && r.out == out &&
-        r.weight == OCTET_S8)
-      add_row(r, {}, t);
+    if (r.family == kGemm && is_block(r) && !of_columns(r) && (r.isa & c.isas) && r.in == in &&
+        r.out == out && r.weight == OCTET_S8)
+      add_row(c, r, {}, t);
   }
 }
 
@@ -343,6 +369,29 @@ void join_blocks(const octet_context& c, octet_type in_type, int32_t out, GemmTa
   add_blocks(c, form, out, t);
 }
 
+// Joins the row for matrices of a few columns: the best that this context may use, of whatever
+// instruction set. It reads bytes; tiles that do not have no part in the table then.
+void join_columns(const octet_context& c, int32_t out, GemmTable* t) {
+  const Row* best = nullptr;
+  for (size_t i = 0; i < octet_row_count; ++i) {
+    const Row& r = octet_rows[i];
+    if (r.family == kGemm && of_columns(r) && (r.isa & c.isas) && r.out == out &&
+        (!best || prefers(r.isa, best->isa)))
+      best = &r;
+  }
+  if (!best) return;
+  if (t->rows[0]->in != best->in) {
+    t->count = 0;
+    fill_edges(t);
+  }
+  add_row(c, *best, {}, t);
+}
+
+// Weights that this context's tiles may read in the layout of the row.
+bool has_layout(const GemmWeights& weights, const Row& r) {
+  return r.layout == kLayoutC16K4 || (of_columns(r) ? weights.columns : weights.proved_load > 0);
+}
+
 }  // namespace
 
 octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_type in_type,
@@ -353,7 +402,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
     const Row& r = octet_rows[i];
     if (!weights.read_by(r) || !(r.isa & c.isas) || r.out != out) continue;
     if (is_block(r)) continue;  // they join the tiles below
-    if (r.layout == kLayoutProved && !(weights.proved_load > 0)) continue;
+    if (!has_layout(weights, r)) continue;
     // The best ISA; within it the private layout, then the form that needs no rewriting of the
     // activations.
     const auto form = [&](const Row& x) { return 2 * x.layout + (x.in == in_type); };
@@ -373,13 +422,13 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s does not read weights of this form; force another or none.",
                   c.forced->name);
-    if (c.forced->layout == kLayoutProved && !(weights.proved_load > 0))
+    if (!has_layout(weights, *c.forced))
       return fail(err, OCTET_ERR_UNSUPPORTED,
                   "The forced kernel %s reads a private layout, which these weights do not have; "
                   "force another or none.",
                   c.forced->name);
     best = c.forced;
-    add_row(*best, weights, &t);
+    add_row(c, *best, weights, &t);
   } else if (best && best->isa == kIsaScalar) {
     const bool asked = (c.flags & OCTET_ALLOW_SLOW) || (c.cap && !strcmp(c.cap, "scalar"));
     if (!asked)
@@ -392,12 +441,13 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
     const Row& r = octet_rows[i];
     if (weights.read_by(r) && r.isa == best->isa && r.in == best->in && r.out == out &&
         r.layout == best->layout && !(t.forced && &r == best))
-      add_row(r, weights, &t);
+      add_row(c, r, weights, &t);
   }
   fill_edges(&t);
   // AMX reads bytes of one scale; beside other weights its rows have no place.
   if (!t.forced && weights.type == OCTET_S8 && !weights.group && !weights.by_offsets)
     join_blocks(c, in_type, out, &t);
+  if (!t.forced && weights.columns) join_columns(c, out, &t);
   *table = t;
   return OCTET_OK;
 }
@@ -409,7 +459,7 @@ bool reads_proved(const octet_context& c) {
   const Row* best = nullptr;
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
-    if (r.family != kGemm || !(r.isa & c.isas)) continue;
+    if (r.family != kGemm || of_columns(r) || !(r.isa & c.isas)) continue;
     if (!best || rank(r.isa) < rank(best->isa) || (r.isa == best->isa && r.layout > best->layout))
       best = &r;
   }
@@ -422,7 +472,8 @@ void plan_small_calls(const octet_context& c, GemmTable* table) {
     int32_t fitting;
     GemmPlan plan;
     const int32_t best = best_candidate(*table, m, 0, &fitting);
-    if (best < 0 || !build(*table, best, m, &plan) || is_block(*plan.main)) return;
+    if (best < 0 || !build(*table, best, m, &plan)) return;
+    if (is_block(*plan.main) && !of_columns(*plan.main)) return;
     cut(c, *table, m, 1, &plan);
     if (plan.mc < m || plan.nc < table->n) return;
     keep(*table, plan, &table->small[m]);
@@ -443,12 +494,20 @@ bool has_blocks(const GemmTable& table) {
   return false;
 }
 
+bool reads_columns(const GemmTable& table) {
+  for (int32_t i = 0; i < table.count; ++i)
+    if (of_columns(*table.rows[i])) return true;
+  return false;
+}
+
 int64_t hot_rows(const octet_context& c, const GemmTable& t, int64_t pitch, const Row& main) {
   // Short rows against few weights: every pass over them would read L2 for few products.
   const int64_t l1 = l1_bytes(c);
   if (!is_block(main) && pitch * kShortRows <= l1 && t.n * t.k <= l2_bytes(c) / 8)
     return rows_within(l1 / 4 * 3, pitch, main.mr);
-  return rows_within(l2_for_a(c, main), pitch, main.mr);
+  const int64_t room = l2_for_a(c, main);
+  if (t.n * t.k > l2_bytes(c) / 4 * 3 && long_rows(room, pitch, main)) return INT64_MAX;
+  return rows_within(room, pitch, main.mr);
 }
 
 int32_t count_candidates(const GemmTable& table, int64_t m) {

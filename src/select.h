@@ -47,6 +47,7 @@ struct GemmTable {
   int64_t n, k;
   const Row* rows[kMaxRows];
   float cycles[kMaxRows];  // of one tile over this k
+  float far[kMaxRows];     // what they grow by where many stand one below the other
   int32_t count;
   bool forced;  // rows[0] is the only candidate for the main row
   // The cheapest indexed row of a width for rows that no full tile covers, and what they cost.
@@ -71,6 +72,7 @@ struct GemmWeights {
   int64_t group = 0;
   float proved_load = 0;    // WeightsView's; 0: not held in the layout kLayoutProved
   bool by_offsets = false;  // tiles that find each row by an offset, on canonical panels
+  bool columns = false;     // held in the layout kLayoutColumns too
   bool read_by(const Row& r) const {
     if (by_offsets && (r.rows != kRowsIndexed || r.layout != kLayoutC16K4)) return false;
     return r.family == (group ? kGemmGroup : kGemm) && r.weight == type;
@@ -105,8 +107,12 @@ void replan_gemm(const octet_context& c, const GemmTable& table, int64_t m, int3
 // A row of scope block is among the candidates.
 bool has_blocks(const GemmTable& table);
 
+// A row of the layout kLayoutColumns is among them.
+bool reads_columns(const GemmTable& table);
+
 // Rows of activations, `pitch` bytes apart, that stay in their part of L2, or of L1 where they are
-// short, while every panel of B passes by: a multiple of main.mr.
+// short, while every panel of B passes by: a multiple of main.mr. All of them, INT64_MAX, where few
+// would stay.
 int64_t hot_rows(const octet_context& c, const GemmTable& table, int64_t pitch, const Row& main);
 
 // Candidates that fit m rows.

@@ -31,8 +31,10 @@ constexpr Bandwidth kBandwidth = {1000, 100, 10, 1};
 TEST(Roofline, ComputeCountsWholeGranules) {
   EXPECT_DOUBLE_EQ(compute_seconds({2, 16, 8}, {1, 16, 4}, 100), 2 * 2 * 16 * 8 / 100.0);
   EXPECT_DOUBLE_EQ(compute_seconds({2, 5, 3}, {1, 16, 4}, 100), 2 * 2 * 16 * 4 / 100.0);
-  EXPECT_DOUBLE_EQ(compute_seconds({9, 17, 65}, granule_of("amx", 64), 100),
+  EXPECT_DOUBLE_EQ(compute_seconds({9, 17, 65}, granule_of("amx", 32, 64), 100),
                    2 * 16 * 32 * 128 / 100.0);
+  EXPECT_DOUBLE_EQ(compute_seconds({9, 3, 65}, granule_of("avx2", 1, 16), 100),
+                   2 * 9 * 3 * 80 / 100.0);
   EXPECT_EQ(compute_seconds({2, 5, 3}, {}, 0), 0);
 }
 

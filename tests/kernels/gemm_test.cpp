@@ -4,7 +4,8 @@
 // all tails of K, taps, every option of the epilogue, extreme data; all operands between protected
 // pages, and every byte of C compared, gaps between its rows included. The same for kernels of
 // blocks, whose sizes have no end. Rows of the proved layout read what the packing makes of
-// weights, small and large ones and such that lie exactly on the bound.
+// weights, small and large ones and such that lie exactly on the bound; rows of the layout of
+// columns are given the copy that ops make.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 
 #include "kernels/kernel.h"
 #include "octet/octet.h"
+#include "src/columns.h"
 #include "src/prove.h"
 #include "tests/kernels/cpu.h"
 #include "tests/kernels/guarded.h"
@@ -30,6 +32,7 @@ int32_t ceil4(int32_t k) { return (k + 3) / 4; }
 
 bool is_block(const Row& row) { return row.scope == kScopeBlock; }
 bool is_proved(const Row& row) { return row.layout == kLayoutProved; }
+bool is_columns(const Row& row) { return row.layout == kLayoutColumns; }
 
 TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
 
@@ -218,6 +221,18 @@ class Comparison {
              : kind == 2 ? int8_t{127}
                          : static_cast<int8_t>(random_());
     tile_.b = b;
+    if (is_columns(row_)) copy_columns();
+  }
+
+  // The panels drawn, in the layout of columns.
+  void copy_columns() {
+    const int32_t k = case_.kc, n = case_.n;
+    canonical_.assign(tile_.b, tile_.b + (width() / kPanel - 1) * tile_.panel + ceil4(k) * 64);
+    int8_t* b = b_.place<int8_t>(column_bytes(n, k), at_end_);
+    for (int32_t j = 0; j < n; j += kPanel)
+      write_columns(canonical_.data() + j / kPanel * tile_.panel, std::min(n - j, kPanel), k,
+                    b + j * column_pitch(k));
+    columns_ = b;
   }
 
   void draw_call() {
@@ -282,7 +297,8 @@ class Comparison {
     finish_.zp = chance(1, 3) ? pick(random_, {low, high}) : draw(low, high);
     finish_.lo = chance(1, 2) ? low : chance(1, 2) ? finish_.zp : draw(low, high);
     finish_.hi = chance(1, 2) ? high : draw(finish_.lo, high);
-    if (row_.out == kOutQ8 && !finish_.row_scale && chance(1, 3)) draw_fixed(columns);
+    if (row_.out == kOutQ8 && !is_columns(row_) && !finish_.row_scale && chance(1, 3))
+      draw_fixed(columns);
   }
 
   void draw_fixed(size_t columns) {
@@ -314,7 +330,9 @@ class Comparison {
   // Elements of C's kind, in rows of their own or in those of C itself.
   void draw_residual(size_t element) {
     in_place_ = false;
-    if (!tile_.finish || row_.out == OCTET_S32 || finish_.fixed || !chance(1, 3)) return;
+    if (!tile_.finish || row_.out == OCTET_S32 || is_columns(row_) || finish_.fixed ||
+        !chance(1, 3))
+      return;
     const bool q8 = row_.out == kOutQ8;
     const bool s8 = chance(1, 2);
     finish_.residual_flip = s8 ? 128 : 0;
@@ -373,6 +391,10 @@ class Comparison {
     b.n = tile_.n;
     b.row0 = tile_.row0;
     b.col0 = tile_.col0;
+    if (is_columns(row_)) {
+      b.b = columns_;
+      b.panel = column_pitch(tile_.kc);
+    }
     b.columns_outer = chance(1, 2);
     b.prefetch = chance(1, 2);
     b.finish = tile_.finish;
@@ -419,7 +441,7 @@ class Comparison {
           offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * case_.kc);
       for (int32_t j = 0; j < case_.n; j += kPanel) {
         Tile t = tile_;
-        if (is_proved(row_)) t.b = canonical_.data();
+        if (is_proved(row_) || is_columns(row_)) t.b = canonical_.data();
         t.a = byte_rows_.data();
         t.rows = offsets.data();
         t.b += j / kPanel * t.panel;
@@ -443,6 +465,7 @@ class Comparison {
   std::vector<ptrdiff_t> offsets_;
   std::vector<ptrdiff_t> taps_;
   std::vector<int8_t> canonical_;
+  const int8_t* columns_ = nullptr;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
   Guarded mult_{kArray}, row_a_{kArray}, col_a_{kArray}, row_b_{kArray}, col_b_{kArray};
   Guarded strip_{kArray}, at_{kArray};

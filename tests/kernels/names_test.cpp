@@ -75,13 +75,13 @@ TEST(Names, DecodeToTheirRow) {
     SCOPED_TRACE(row.name);
     const std::vector<std::string> parts = split(row.name);
     const bool tile = row.family <= kDepthwise;
-    const bool proved = row.layout == kLayoutProved;
-    ASSERT_EQ(parts.size(), (tile ? 5u : 4u) + proved);
+    const bool apart = row.layout != kLayoutC16K4;
+    ASSERT_EQ(parts.size(), (tile ? 5u : 4u) + apart);
     EXPECT_EQ(kFamilyNames.at(parts[0]), row.family);
     EXPECT_EQ(kTypeNames.at(parts[2]), row.out);
     EXPECT_EQ(kIsaNames.at(parts[tile ? 4 : 3]), row.isa);
-    if (proved) {
-      EXPECT_EQ(parts.back(), "proved");
+    if (apart) {
+      EXPECT_EQ(parts.back(), row.layout == kLayoutProved ? "proved" : "columns");
     }
     if (tile) {
       const size_t act = parts[1].find_first_of("us", 1);  // where the weight's type begins
@@ -119,8 +119,13 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
       EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_S16);
     } else if (row.family == kGemm || row.family == kGemmGroup) {
       EXPECT_GE(row.mr, 1);
-      EXPECT_EQ(row.nr % 16, 0);
-      EXPECT_TRUE(row.kr == 4 || row.kr == 8);
+      if (row.layout == kLayoutColumns) {
+        EXPECT_EQ(row.nr, 1);
+        EXPECT_EQ(kColumnStep % row.kr, 0);
+      } else {
+        EXPECT_EQ(row.nr % 16, 0);
+        EXPECT_TRUE(row.kr == 4 || row.kr == 8);
+      }
       EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_U4);
       EXPECT_TRUE(row.weight != OCTET_U4 || row.kr == 8);
       EXPECT_GT(row.cycles_k4, 0);

@@ -18,6 +18,8 @@ import sys
 CLAIMS = {
     "_avx2": [r"\bvpmaddwd\b.*%ymm"],
     "_avx2_proved": [r"\bvpmaddubsw\b.*%ymm", r"\bvpshufb\b.*%ymm", r"\bvpmaddwd\b.*%ymm"],
+    "_avx2_columns": [r"\bvpmaddwd\b.*%ymm"],
+    "_avx512vnni_columns": [r"\bvpdpbusd\b.*%zmm"],
     "_avxvnni": [r"{vex} vpdpbusd\b.*%ymm"],
     "_avx512bw": [r"\bvpmaddwd\b.*%zmm"],
     "_avx512vnni": [r"\bvpdpbusd\b.*%zmm"],

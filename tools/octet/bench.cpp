@@ -322,8 +322,10 @@ class CapBench {
   }
 
   Bound bound(const Problem& p, const octet_plan& plan, double peak) const {
-    const Granule granule = granule_of(plan.isa, plan.kr);
-    const auto padded = [](int64_t size) { return (size + 15) / 16 * 16; };
+    const Granule granule = granule_of(plan.isa, plan.nr, plan.kr);
+    const auto padded = [&](int64_t size) {
+      return (size + granule.n - 1) / granule.n * granule.n;
+    };
     Traffic traffic;
     // A byte a weight, and twelve a column: sum, scale and bias.
     traffic.weights = padded(p.shape.n) * ((p.shape.k + 3) / 4 * 4 + 12);

@@ -27,9 +27,9 @@ double Bandwidth::of(Level level) const {
   return values[static_cast<size_t>(level)];
 }
 
-Granule granule_of(const std::string& isa, int64_t kr) {
+Granule granule_of(const std::string& isa, int64_t nr, int64_t kr) {
   if (isa == "amx") return {8, 16, 64};
-  return {1, 16, std::max<int64_t>(kr, 1)};
+  return {1, nr == 1 ? 1 : 16, std::max<int64_t>(kr, 1)};
 }
 
 double compute_seconds(const Shape& shape, const Granule& granule, double peak) {

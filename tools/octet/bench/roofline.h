@@ -30,9 +30,9 @@ struct Granule {
   int64_t m = 1, n = 16, k = 4;
 };
 
-// A panel is 16 columns; a step of K takes kr bytes, 64 for a tile of AMX, whose row count costs in
-// eights.
-Granule granule_of(const std::string& isa, int64_t kr);
+// A panel is 16 columns, but for kernels that take columns one by one; a step of K takes kr bytes,
+// 64 for a tile of AMX, whose row count costs in eights.
+Granule granule_of(const std::string& isa, int64_t nr, int64_t kr);
 
 // What one call reads and writes, each matrix once.
 struct Traffic {
