@@ -26,9 +26,12 @@ enum class Rung : int32_t { kDepthwise, kPointwise, kGathered, kDirect };
 struct Omits {
   int32_t dim;             // D where the kernel has several planes, else H
   int32_t before, behind;  // 0: none
-  const int32_t* ibias;    // [(before + 1) * (behind + 1) - 1][slots]; null: not kept
+  int32_t left, right;     // columns of the kernel, likewise: of dilated layers, whose dim is H
+  const int32_t* ibias;    // [arrays() - 1][slots]; null: not kept
 
-  bool any() const { return before || behind; }
+  bool columns() const { return left || right; }
+  bool any() const { return before || behind || columns(); }
+  int64_t arrays() const { return int64_t{before + 1} * (behind + 1) * (left + 1) * (right + 1); }
 };
 
 struct alignas(64) Conv {  // column arrays follow it

@@ -18,8 +18,11 @@ struct Spot {
   const Row* row;
   int32_t m, taps, row0;
   int32_t kc;  // 0: the channels of a unit
-  // Rows of the kernel left out at the beginning, and what sums begin with (omits_index).
-  int32_t skipped, start;
+  // Rows and columns of the kernel left out at the beginning, and what sums begin with
+  // (omits_index).
+  int32_t skipped, skipped_columns, start;
+  // Rows of the kernel, `taps` columns of each, taken one after the other; 1: all taps at once.
+  int32_t parts;
 };
 
 namespace {
@@ -601,13 +604,14 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
   const int32_t mr = spot->row->mr, m = spot->m;
   const bool ragged = j.v.ragged(), gathers = ragged || side + m <= side_rows;
-  Outside omitted = {};
+  Outside omitted = {}, columns = {};
   int64_t first[] = {0, 0}, end[] = {d.taps, h.taps};  // taps along D and H that are kept
   if (j.omits) {
     const int dim = j.omits->dim;
     omitted = omitted_rows(j, p.q[dim], p.in_line(j), m);
     first[dim] = omitted.before;
     end[dim] -= omitted.behind;
+    columns = omitted_columns(j, p.q[2], m);
   }
   const auto holds_kept = [&](int dim, int64_t at) {
     Slide kept = j.slides[dim];
@@ -652,7 +656,8 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
     fill_offsets(s, mr, m, offsets);
     return place(j, s, spot);
   }
-  const int64_t taps_w = merged ? 1 : w.taps;
+  const int64_t first_w = merged ? 0 : columns.before;
+  const int64_t end_w = merged ? 1 : w.taps - columns.behind;
   const ptrdiff_t pad = distance(j.pad);
   const auto in = [](const Slide& o, int64_t at) { return at >= 0 && at < o.in; };
   ptrdiff_t* to = offsets;
@@ -666,19 +671,25 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
             lines[i].all || (in(d, lines[i].id + td * d.step) && in(h, lines[i].ih + th * h.step));
       for (int32_t i = 0; i < m; ++i)
         start[i] = copied[i] ? base[i] + run : lines[line_of[i]].exists ? base[i] + row : pad;
-      for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
+      for (int64_t tw = first_w; tw < end_w; ++tw, to += mr) {
         const int64_t across = tw * w.step;
         for (int32_t i = 0; i < m; ++i)
-          to[i] = merged || all || (lines[line_of[i]].exists && in(w, iw[i] + across))
-                      ? start[i] + across * j.in.d[2]
-                      : pad;
+          to[i] =
+              copied[i] || all || (lines[line_of[i]].exists && (merged || in(w, iw[i] + across)))
+                  ? start[i] + across * j.in.d[2]
+                  : pad;
         for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
     }
   spot->kc = merged ? kc : 0;
-  spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * taps_w);
+  spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * (end_w - first_w));
   spot->skipped = static_cast<int32_t>(omitted.before);
-  spot->start = j.omits ? static_cast<int32_t>(omits_index(*j.omits, omitted)) : 0;
+  spot->start = j.omits ? static_cast<int32_t>(omits_index(*j.omits, omitted, columns)) : 0;
+  if (columns.before || columns.behind) {
+    spot->skipped_columns = static_cast<int32_t>(columns.before);
+    spot->parts = static_cast<int32_t>(end[1] - first[1]);
+    spot->taps /= spot->parts;
+  }
   spot->a = j.image;
 }
 
@@ -693,11 +704,13 @@ void visit_spots(Pixels* b, Visit visit) {
     const char* r = j.r ? j.r + at.at(j.residual) : nullptr;
     bool begins = true;
     for (int64_t i = 0; i < count;) {
-      const int64_t left = count - i;
+      const int64_t left =
+          j.omits && j.omits->columns() ? min64(count - i, alike_pixels(j, at.q[2])) : count - i;
       Spot& spot = b->s.spots[b->spots++];
       spot.row = tile_for(j, b->full, b->edge, left);
       spot.m = static_cast<int32_t>(min64(spot.row->mr, left));
-      spot.skipped = spot.start = 0;
+      spot.skipped = spot.skipped_columns = spot.start = 0;
+      spot.parts = 1;
       spot.row0 = static_cast<int32_t>(first + i - b->first);
       spot.y = y + i * j.pitch_y;
       spot.r = r ? r + i * j.pitch_r : nullptr;
@@ -717,7 +730,7 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
   ptrdiff_t* offsets = b->s.offsets;
   const auto added = [&](Spot* spot) {
     spot->rows = offsets;
-    offsets += max64(1, spot->taps) * spot->row->mr;
+    offsets += max64(1, spot->taps) * spot->parts * spot->row->mr;
   };
   if (!j.direct) {
     const ptrdiff_t* const common = offsets;
@@ -776,6 +789,29 @@ struct Unit {
   }
 };
 
+// A tile row of the kernel by row of the kernel, which lie row_bytes apart; t: the first one's.
+void run_parts(const ConvScratch& s, const Spot& spot, int64_t row_bytes, Tile t) {
+  void* const c = t.c;
+  const ptrdiff_t ldc = t.ldc;
+  const Finish* const finish = t.finish;
+  t.finish = nullptr;
+  t.c = s.partial;
+  t.ldi = spot.row->nr;
+  t.ldc = t.ldi * static_cast<ptrdiff_t>(sizeof(int32_t));
+  for (int32_t part = 1;; ++part) {
+    if (part == spot.parts) {
+      t.finish = finish;
+      t.c = c;
+      t.ldc = ldc;
+    }
+    reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    if (part == spot.parts) return;
+    t.init = s.partial;
+    t.rows += spot.taps * spot.row->mr;
+    t.b += row_bytes;
+  }
+}
+
 // One column block of `panels` panels from n on, for all spots.
 void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) {
   const ConvJob& j = b.j;
@@ -801,7 +837,7 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     const Spot& spot = b.s.spots[i];
     t.a = spot.a + shift;
     t.rows = spot.row->rows == kRowsIndexed ? spot.rows : nullptr;
-    t.b = panel + spot.skipped * row_bytes;
+    t.b = panel + spot.skipped * row_bytes + spot.skipped_columns * int64_t{tap} * 16;
     t.taps = spot.taps;
     t.kc = spot.kc ? spot.kc : tap;
     t.c = spot.y + column * l.out_bytes;
@@ -811,7 +847,10 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     u.finish.ibias = spot.start && j.omits->ibias
                          ? j.omits->ibias + (spot.start - 1) * f.slots() + u.index * f.unit_slots()
                          : ibias;
-    reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    if (spot.parts == 1)
+      reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    else
+      run_parts(b.s, spot, row_bytes, t);
   }
   u.finish.ibias = ibias;
 }
@@ -1027,11 +1066,12 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   // Whole cache lines, never a multiple of 4 KiB; short rows one behind the other.
   const int64_t k = !direct && v.joined_k ? v.joined_k : v.widest_k;
   const int64_t taps = direct ? f.kernel_taps() : 1;
+  const bool columns = direct && v.omits.columns();  // tiles may end after any pixel
   pitch = (k * item + 63) / 64 * 64;
   if (pitch % 4096 == 0) pitch += 64;
   if (!direct && k * item <= kShortPitch) pitch = max64(k * item, 4);
   if (direct) {
-    pixels = min64(192, max64(kMaxMr, kOffsets / taps));
+    pixels = min64(192, max64(kMaxMr, (columns ? kOffsets / 4 : kOffsets) / taps));
   } else {
     const int64_t l2 = static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
     const bool b_in_l2 = k * v.linear.table.n <= l2 / 2;
@@ -1044,7 +1084,9 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
       static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 + kPiece : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
-  offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
+  offsets = carve.take<ptrdiff_t>(
+      static_cast<size_t>((columns ? (pixels + 1) * kMaxMr : entries) * taps));
+  partial = carve.take<int32_t>(columns && f.kernel[1] > 1 ? kMaxMr * kMaxPanels * 16 : 0);
   strips = carve.take<char>(
       static_cast<size_t>(direct || !f.row_runs() || f.run_bytes(0) > kPiece * kMostPieces
                               ? 0
