@@ -129,6 +129,17 @@ struct Block {
   int32_t
       prefetch;  // with columns_outer: B is beyond L2, so fetch the next columns' panels into it
   const Finish* finish;  // never null
+  // Rows of an image where they lie. K is `taps` pieces of kc, piece t of a row tap[t] bytes behind
+  // its start, of B at t * ceil(kc/4) * 64. taps 0: one piece, at the start.
+  const ptrdiff_t* tap;
+  int32_t taps;
+  // Rows come in strips of `height` <= 16 rows lda apart, strip s at a + strip[s]; m is a multiple of
+  // height. null: all at a + i * lda.
+  int32_t height;
+  const ptrdiff_t* strip;
+  // Row i of A makes row at[i] of C and of the finish, none where it is -1. null: row i. No two rows
+  // make the same.
+  const int32_t* at;
 };
 typedef void BlockFn(const Block*);
 

@@ -131,7 +131,7 @@ void choose_rung(Conv* v) {
   } else if (v->joined_k) {
     v->why = "gathered: few channels, rows of the kernel one behind the other";
   } else if (has_blocks(v->linear.table)) {
-    v->why = "gathered: blocks want rows in one piece";
+    v->why = "blocks: strips of pixels in place where they fill tiles, else gathered";
   } else if (!v->direct_table.count) {
     v->why = v->linear.table.forced
                  ? "gathered: the forced kernel, or the channels, want rows in one piece"

@@ -8,6 +8,7 @@
 //   gathered   the windows of a block of pixels are copied into rows of the workspace: few input
 //              channels (of joined weights: rows of the kernel one behind the other without
 //              padding), layouts that want a row in one piece, weights with zero points
+//              (AMX's blocks read strips of pixels in place, where those fill their tiles)
 //   direct     tiles read the image in place, tap by tap; taps outside read a row of zero points
 // Groups are units of panels that take turns on the same rows; a transposed convolution is one
 // plain convolution for each of its phases. Nothing of it changes a bit of the result.
@@ -25,9 +26,12 @@ enum class Rung : int32_t { kDepthwise, kPointwise, kGathered, kDirect };
 struct Omits {
   int32_t dim;             // D where the kernel has several planes, else H
   int32_t before, behind;  // 0: none
-  const int32_t* ibias;    // [(before + 1) * (behind + 1) - 1][slots]; null: not kept
+  int32_t left, right;     // columns of the kernel, likewise: of dilated layers, whose dim is H
+  const int32_t* ibias;    // [arrays() - 1][slots]; null: not kept
 
-  bool any() const { return before || behind; }
+  bool columns() const { return left || right; }
+  bool any() const { return before || behind || columns(); }
+  int64_t arrays() const { return int64_t{before + 1} * (behind + 1) * (left + 1) * (right + 1); }
 };
 
 struct alignas(64) Conv {  // column arrays follow it

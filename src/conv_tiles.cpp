@@ -18,8 +18,11 @@ struct Spot {
   const Row* row;
   int32_t m, taps, row0;
   int32_t kc;  // 0: the channels of a unit
-  // Rows of the kernel left out at the beginning, and what sums begin with (omits_index).
-  int32_t skipped, start;
+  // Rows and columns of the kernel left out at the beginning, and what sums begin with
+  // (omits_index).
+  int32_t skipped, skipped_columns, start;
+  // Rows of the kernel, `taps` columns of each, taken one after the other; 1: all taps at once.
+  int32_t parts;
 };
 
 namespace {
@@ -601,13 +604,14 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
   const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
   const int32_t mr = spot->row->mr, m = spot->m;
   const bool ragged = j.v.ragged(), gathers = ragged || side + m <= side_rows;
-  Outside omitted = {};
+  Outside omitted = {}, columns = {};
   int64_t first[] = {0, 0}, end[] = {d.taps, h.taps};  // taps along D and H that are kept
   if (j.omits) {
     const int dim = j.omits->dim;
     omitted = omitted_rows(j, p.q[dim], p.in_line(j), m);
     first[dim] = omitted.before;
     end[dim] -= omitted.behind;
+    columns = omitted_columns(j, p.q[2], m);
   }
   const auto holds_kept = [&](int dim, int64_t at) {
     Slide kept = j.slides[dim];
@@ -652,7 +656,8 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
     fill_offsets(s, mr, m, offsets);
     return place(j, s, spot);
   }
-  const int64_t taps_w = merged ? 1 : w.taps;
+  const int64_t first_w = merged ? 0 : columns.before;
+  const int64_t end_w = merged ? 1 : w.taps - columns.behind;
   const ptrdiff_t pad = distance(j.pad);
   const auto in = [](const Slide& o, int64_t at) { return at >= 0 && at < o.in; };
   ptrdiff_t* to = offsets;
@@ -666,19 +671,25 @@ void Locator::locate(Pixel p, Spot* spot, ptrdiff_t* offsets) {
             lines[i].all || (in(d, lines[i].id + td * d.step) && in(h, lines[i].ih + th * h.step));
       for (int32_t i = 0; i < m; ++i)
         start[i] = copied[i] ? base[i] + run : lines[line_of[i]].exists ? base[i] + row : pad;
-      for (int64_t tw = 0; tw < taps_w; ++tw, to += mr) {
+      for (int64_t tw = first_w; tw < end_w; ++tw, to += mr) {
         const int64_t across = tw * w.step;
         for (int32_t i = 0; i < m; ++i)
-          to[i] = merged || all || (lines[line_of[i]].exists && in(w, iw[i] + across))
-                      ? start[i] + across * j.in.d[2]
-                      : pad;
+          to[i] =
+              copied[i] || all || (lines[line_of[i]].exists && (merged || in(w, iw[i] + across)))
+                  ? start[i] + across * j.in.d[2]
+                  : pad;
         for (int32_t i = m; i < mr; ++i) to[i] = to[m - 1];
       }
     }
   spot->kc = merged ? kc : 0;
-  spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * taps_w);
+  spot->taps = static_cast<int32_t>((end[0] - first[0]) * (end[1] - first[1]) * (end_w - first_w));
   spot->skipped = static_cast<int32_t>(omitted.before);
-  spot->start = j.omits ? static_cast<int32_t>(omits_index(*j.omits, omitted)) : 0;
+  spot->start = j.omits ? static_cast<int32_t>(omits_index(*j.omits, omitted, columns)) : 0;
+  if (columns.before || columns.behind) {
+    spot->skipped_columns = static_cast<int32_t>(columns.before);
+    spot->parts = static_cast<int32_t>(end[1] - first[1]);
+    spot->taps /= spot->parts;
+  }
   spot->a = j.image;
 }
 
@@ -693,11 +704,13 @@ void visit_spots(Pixels* b, Visit visit) {
     const char* r = j.r ? j.r + at.at(j.residual) : nullptr;
     bool begins = true;
     for (int64_t i = 0; i < count;) {
-      const int64_t left = count - i;
+      const int64_t left =
+          j.omits && j.omits->columns() ? min64(count - i, alike_pixels(j, at.q[2])) : count - i;
       Spot& spot = b->s.spots[b->spots++];
       spot.row = tile_for(j, b->full, b->edge, left);
       spot.m = static_cast<int32_t>(min64(spot.row->mr, left));
-      spot.skipped = spot.start = 0;
+      spot.skipped = spot.skipped_columns = spot.start = 0;
+      spot.parts = 1;
       spot.row0 = static_cast<int32_t>(first + i - b->first);
       spot.y = y + i * j.pitch_y;
       spot.r = r ? r + i * j.pitch_r : nullptr;
@@ -717,7 +730,7 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
   ptrdiff_t* offsets = b->s.offsets;
   const auto added = [&](Spot* spot) {
     spot->rows = offsets;
-    offsets += max64(1, spot->taps) * spot->row->mr;
+    offsets += max64(1, spot->taps) * spot->parts * spot->row->mr;
   };
   if (!j.direct) {
     const ptrdiff_t* const common = offsets;
@@ -776,6 +789,29 @@ struct Unit {
   }
 };
 
+// A tile row of the kernel by row of the kernel, which lie row_bytes apart; t: the first one's.
+void run_parts(const ConvScratch& s, const Spot& spot, int64_t row_bytes, Tile t) {
+  void* const c = t.c;
+  const ptrdiff_t ldc = t.ldc;
+  const Finish* const finish = t.finish;
+  t.finish = nullptr;
+  t.c = s.partial;
+  t.ldi = spot.row->nr;
+  t.ldc = t.ldi * static_cast<ptrdiff_t>(sizeof(int32_t));
+  for (int32_t part = 1;; ++part) {
+    if (part == spot.parts) {
+      t.finish = finish;
+      t.c = c;
+      t.ldc = ldc;
+    }
+    reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    if (part == spot.parts) return;
+    t.init = s.partial;
+    t.rows += spot.taps * spot.row->mr;
+    t.b += row_bytes;
+  }
+}
+
 // One column block of `panels` panels from n on, for all spots.
 void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) {
   const ConvJob& j = b.j;
@@ -801,7 +837,7 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     const Spot& spot = b.s.spots[i];
     t.a = spot.a + shift;
     t.rows = spot.row->rows == kRowsIndexed ? spot.rows : nullptr;
-    t.b = panel + spot.skipped * row_bytes;
+    t.b = panel + spot.skipped * row_bytes + spot.skipped_columns * int64_t{tap} * 16;
     t.taps = spot.taps;
     t.kc = spot.kc ? spot.kc : tap;
     t.c = spot.y + column * l.out_bytes;
@@ -811,45 +847,168 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
     u.finish.ibias = spot.start && j.omits->ibias
                          ? j.omits->ibias + (spot.start - 1) * f.slots() + u.index * f.unit_slots()
                          : ibias;
-    reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    if (spot.parts == 1)
+      reinterpret_cast<TileFn*>(spot.row->fn)(&t);
+    else
+      run_parts(b.s, spot, row_bytes, t);
   }
   u.finish.ibias = ibias;
 }
 
 // Rows of scope block take all columns of a stretch of rows.
+struct Blocks {
+  const ConvJob& j;
+  const Row& main;
+  const Row& edge;
+  Block k = {};
+
+  Blocks(const ConvJob& job, Unit& u, int64_t n0, int64_t n1)
+      : j(job), main(*job.plan->main), edge(*job.plan->edge[main.nr / 16]) {
+    k.kc = static_cast<int32_t>(u.w.k);
+    k.b = u.w.panels + n0 / 16 * u.w.panel_stride;
+    k.panel = u.w.panel_stride;
+    k.ldc = j.pitch_y;
+    k.n = static_cast<int32_t>(n1 - n0);
+    k.col0 = static_cast<int32_t>(n0);
+    k.columns_outer = j.plan->columns_outer;
+    k.prefetch = j.plan->prefetch;
+    k.finish = &u.finish;
+  }
+  void run(const Row& row, int64_t rows) {
+    if (!rows) return;
+    k.m = static_cast<int32_t>(rows);
+    reinterpret_cast<BlockFn*>(row.fn)(&k);
+  }
+  // Rows of the slot from `first` on: row i makes output at[i], or i.
+  void run_rows(const ConvScratch& s, int64_t first, int64_t count, const int32_t* at) {
+    const int64_t rest = &edge == &main ? 0 : count % main.mr;
+    char* const c = static_cast<char*>(k.c);
+    k.lda = s.pitch;
+    k.a = s.rows + first * s.pitch;
+    k.at = at;
+    run(main, count - rest);
+    k.a = s.rows + (first + count - rest) * s.pitch;
+    if (at) {
+      k.at += count - rest;
+    } else {
+      k.c = c + (count - rest) * k.ldc;
+      k.row0 += static_cast<int32_t>(count - rest);
+    }
+    run(edge, rest);
+  }
+};
+
 void run_blocks(const Pixels& b, Unit& u, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
-  const Row& main = *j.plan->main;
-  const Row& edge = *j.plan->edge[main.nr / 16];
-  Block k = {};
-  k.lda = b.s.pitch;
-  k.kc = static_cast<int32_t>(u.w.k);
-  k.b = u.w.panels + n0 / 16 * u.w.panel_stride;
-  k.panel = u.w.panel_stride;
-  k.ldc = j.pitch_y;
-  k.n = static_cast<int32_t>(n1 - n0);
-  k.col0 = static_cast<int32_t>(n0);
-  k.columns_outer = j.plan->columns_outer;
-  k.prefetch = j.plan->prefetch;
-  k.finish = &u.finish;
   b.stretches([&](int64_t first, int64_t count) {
     const Pixel start(j, first);
     const int64_t row0 = first - b.first;
-    char* y = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    Blocks blocks(j, u, n0, n1);
+    blocks.k.c = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    blocks.k.row0 = static_cast<int32_t>(row0);
     if (j.r)
       u.finish.residual =
           j.r + start.at(j.residual) + u.first_out * j.v.linear.out_bytes - row0 * j.pitch_r;
-    const int64_t rest = &edge == &main ? 0 : count % main.mr;
-    const auto run = [&](const Row& row, int64_t from, int64_t to) {
-      if (from == to) return;
-      k.a = b.s.rows + (row0 + from) * b.s.pitch;
-      k.c = y + from * j.pitch_y;
-      k.m = static_cast<int32_t>(to - from);
-      k.row0 = static_cast<int32_t>(row0 + from);
-      reinterpret_cast<BlockFn*>(row.fn)(&k);
+    blocks.run_rows(b.s, row0, count, nullptr);
+  });
+}
+
+// How blocks read the pixels of a unit where they lie: strips of up to 16 pixels of a row of the
+// output, all of whose taps exist. Other pixels are gathered.
+struct Strips {
+  static constexpr int64_t kRows = 16;  // of a tile
+  // Modelled, not measured: a byte copied takes 1/32 of a cycle, a product of two bytes 1/614.
+  static constexpr double kCopy = 614.0 / 32;
+
+  int64_t height = 0;  // 0: none
+  int64_t taps = 0, kc = 0;
+  bool merged = false;  // a tap is a row of the kernel
+  Span inside = {0, 0};
+
+  Strips(const ConvJob& j, const Unit& u, int64_t columns) {
+    const ConvForm& f = j.v.form();
+    const Slide& w = j.slides[2];
+    if (j.plan->main->scope != kScopeBlock || j.direct || j.v.w.has_zero || j.v.joined_k || !u.w.k)
+      return;
+    if (!j.operands && j.v.linear.shift) return;  // bytes that gathering flips
+    merged = has_rows(j);
+    kc = merged ? f.run_bytes(u.index) : f.unit_in(u.index);
+    if (!merged && f.row_runs() && kc % 4) return;  // a tap begins amid 4 k of its panel
+    taps = merged || !f.row_runs() ? j.runs : j.runs * w.taps;
+    inside = inside_of(w, w.in);
+    const int64_t width = inside.end - inside.begin;
+    if (width < 1) return;
+    const int64_t tiles = ceil_div(width, kRows);
+    // Rows that a tile lacks are multiplied all the same.
+    const double idle = static_cast<double>(tiles * kRows) / static_cast<double>(width) - 1;
+    if (idle * static_cast<double>(columns) < kCopy) height = ceil_div(width, tiles);
+  }
+
+  void fill_taps(const ConvJob& j, ptrdiff_t* to) const {
+    for (int64_t td = 0; td < j.slides[0].taps; ++td)
+      for (int64_t th = 0; th < j.slides[1].taps; ++th)
+        for (int64_t tw = 0; tw < (merged ? 1 : j.slides[2].taps); ++tw)
+          *to++ = tap_offset(j, td, th, tw);
+  }
+};
+
+void run_strips(const Pixels& b, Unit& u, const Strips& strips, int64_t n0, int64_t n1) {
+  const ConvJob& j = b.j;
+  const ConvScratch& s = b.s;
+  const Slide &d = j.slides[0], &h = j.slides[1], &w = j.slides[2];
+  const char* const image = j.image + j.v.form().first_in(u.index);
+  strips.fill_taps(j, s.block_taps);
+  b.stretches([&](int64_t first, int64_t count) {
+    int64_t placed = 0, copied = 0;  // strips and gathered rows
+    int32_t* const at = s.block_at;
+    int32_t* const copied_at = at + 2 * s.pixels;
+    const auto copy_pixels = [&](int64_t from, int64_t end) {
+      if (from >= end) return;
+      gather(j, s, u.index, first + from, end - from, copied);
+      for (; from < end; ++from) copied_at[copied++] = static_cast<int32_t>(from);
     };
-    run(main, 0, count - rest);
-    run(edge, count - rest, count);
+    Pixel p(j, first);
+    for (int64_t i = 0; i < count;) {  // a row of the output, from p on
+      const int64_t left = min64(count - i, w.out - p.q[2]), row = i - p.q[2];
+      const int64_t begin = max64(p.q[2], strips.inside.begin);
+      const int64_t end = min64(p.q[2] + left, strips.inside.end);
+      const int64_t id = d.first + p.q[0] * d.stride, ih = h.first + p.q[1] * h.stride;
+      if (end - begin < strips.height || !holds(d, id) || !holds(h, ih)) {
+        copy_pixels(i, i + left);
+      } else {
+        copy_pixels(i, row + begin);
+        const char* const line = image + p.n * j.in.n + id * j.in.d[0] + ih * j.in.d[1];
+        for (int64_t q = begin; q < end; q += strips.height, ++placed) {
+          const int64_t start = min64(q, end - strips.height);
+          s.block_strips[placed] = line + (w.first + start * w.stride) * j.in.d[2] - image;
+          for (int64_t k = 0; k < strips.height; ++k)
+            at[placed * strips.height + k] =
+                start + k < q ? -1 : static_cast<int32_t>(row + start + k);
+        }
+        copy_pixels(row + end, i + left);
+      }
+      i += left;
+      p.advance(j, left);
+    }
+    Blocks blocks(j, u, n0, n1);
+    const Pixel start(j, first);
+    blocks.k.c = j.y + start.at(j.out) + (u.first_out + n0) * j.v.linear.out_bytes;
+    if (j.r) u.finish.residual = j.r + start.at(j.residual) + u.first_out * j.v.linear.out_bytes;
+    blocks.run_rows(s, 0, copied, copied_at);
+    Block& k = blocks.k;
+    k.a = image;
+    k.lda = w.stride * j.in.d[2];
+    k.kc = static_cast<int32_t>(strips.kc);
+    k.tap = s.block_taps;
+    k.taps = static_cast<int32_t>(strips.taps);
+    k.height = static_cast<int32_t>(strips.height);
+    k.strip = s.block_strips;
+    k.at = at;
+    const int64_t last = &blocks.edge == &blocks.main ? 0 : placed % (blocks.main.mr / 16);
+    blocks.run(blocks.main, (placed - last) * strips.height);
+    k.strip += placed - last;
+    k.at += (placed - last) * strips.height;
+    blocks.run(blocks.edge, last * strips.height);
   });
 }
 
@@ -864,9 +1023,12 @@ void run_unit(Pixels& b, int64_t index, int64_t n0, int64_t n1) {
   const ConvJob& j = b.j;
   Unit u(j, b.s, index);
   n1 = min64(n1, u.w.n);
-  if (!j.direct && u.w.k) gather(j, b.s, index, b.first, b.end - b.first, 0);
+  const Strips strips(j, u, n1 - n0);
+  if (!j.direct && u.w.k && !strips.height) gather(j, b.s, index, b.first, b.end - b.first, 0);
   if (!u.w.k && j.v.w.has_zero) memset(b.s.sums, 0, static_cast<size_t>(b.end - b.first) * 4);
-  if (j.plan->main->scope == kScopeBlock) {
+  if (strips.height) {
+    run_strips(b, u, strips, n0, n1);
+  } else if (j.plan->main->scope == kScopeBlock) {
     run_blocks(b, u, n0, n1);
   } else {
     const int64_t width = j.plan->main->nr / 16;
@@ -904,11 +1066,12 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   // Whole cache lines, never a multiple of 4 KiB; short rows one behind the other.
   const int64_t k = !direct && v.joined_k ? v.joined_k : v.widest_k;
   const int64_t taps = direct ? f.kernel_taps() : 1;
+  const bool columns = direct && v.omits.columns();  // tiles may end after any pixel
   pitch = (k * item + 63) / 64 * 64;
   if (pitch % 4096 == 0) pitch += 64;
   if (!direct && k * item <= kShortPitch) pitch = max64(k * item, 4);
   if (direct) {
-    pixels = min64(192, max64(kMaxMr, kOffsets / taps));
+    pixels = min64(192, max64(kMaxMr, (columns ? kOffsets / 4 : kOffsets) / taps));
   } else {
     const int64_t l2 = static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
     const bool b_in_l2 = k * v.linear.table.n <= l2 / 2;
@@ -921,12 +1084,18 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
       static_cast<size_t>(!direct && item == 2 ? kRawRows * pitch / 2 + kPiece : 0));
   entries = 2 * pixels + 2 * kMaxMr;  // and those of common
   spots = carve.take<Spot>(static_cast<size_t>(pixels));
-  offsets = carve.take<ptrdiff_t>(static_cast<size_t>(entries * taps));
+  offsets = carve.take<ptrdiff_t>(
+      static_cast<size_t>((columns ? (pixels + 1) * kMaxMr : entries) * taps));
+  partial = carve.take<int32_t>(columns && f.kernel[1] > 1 ? kMaxMr * kMaxPanels * 16 : 0);
   strips = carve.take<char>(
       static_cast<size_t>(direct || !f.row_runs() || f.run_bytes(0) > kPiece * kMostPieces
                               ? 0
                               : min64(kMostRuns, f.runs(0)) * kStrip));
   sums = carve.take<int32_t>(static_cast<size_t>(v.w.has_zero ? pixels : 0));
+  const bool blocks = !direct && has_blocks(v.linear.table);
+  block_strips = carve.take<ptrdiff_t>(static_cast<size_t>(blocks ? pixels : 0));
+  block_taps = carve.take<ptrdiff_t>(static_cast<size_t>(blocks ? f.kernel_taps() : 0));
+  block_at = carve.take<int32_t>(static_cast<size_t>(blocks ? 3 * pixels : 0));
   bytes = carve.bytes();
 }
 

@@ -17,10 +17,14 @@ struct ConvScratch {
   int64_t pitch;    // gathered: bytes from a row to the next
   Spot* spots;
   ptrdiff_t* offsets;
-  char* rows;     // gathered rows, in the tiles' form
-  char* raw;      // one row of bytes that is widened
-  char* strips;   // gathered: lines of the image at its sides
-  int32_t* sums;  // corrected sums of rows
+  char* rows;        // gathered rows, in the tiles' form
+  char* raw;         // one row of bytes that is widened
+  char* strips;      // gathered: lines of the image at its sides
+  int32_t* sums;     // corrected sums of rows
+  int32_t* partial;  // of a tile that takes its K in parts
+  // Blocks that read the image in place: their strips, rows and taps (kernels/kernel.h, Block).
+  ptrdiff_t *block_strips, *block_taps;
+  int32_t* block_at;
   size_t bytes;
 
   // most: output pixels of the call.

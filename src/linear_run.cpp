@@ -306,7 +306,12 @@ void cover_columns(const Region& c, const Row& row, int64_t m0, int64_t m1) {
                    .col0 = 0,
                    .columns_outer = 0,
                    .prefetch = 0,
-                   .finish = c.finish};
+                   .finish = c.finish,
+                   .tap = nullptr,
+                   .taps = 0,
+                   .height = 0,
+                   .strip = nullptr,
+                   .at = nullptr};
   reinterpret_cast<BlockFn*>(row.fn)(&b);
 }
 

@@ -398,7 +398,36 @@ class Comparison {
     b.columns_outer = chance(1, 2);
     b.prefetch = chance(1, 2);
     b.finish = tile_.finish;
+    if (case_.taps > 1 || chance(1, 2)) {
+      b.taps = case_.taps;
+      b.tap = tile_.tap;
+    }
+    if (chance(1, 2)) draw_strips(&b);
     reinterpret_cast<BlockFn*>(row_.fn)(&b);
+  }
+
+  // The same rows as strips in any order, the last one of which may have rows of the one before.
+  void draw_strips(Block* b) {
+    b->height = draw(1, std::min(16, case_.m));
+    std::vector<int32_t> first;
+    for (int32_t i = 0; i < case_.m; i += b->height)
+      first.push_back(std::min(i, case_.m - b->height));
+    std::shuffle(first.begin(), first.end(), random_);
+    const size_t rows = first.size() * static_cast<size_t>(b->height);
+    ptrdiff_t* strip = strip_.place<ptrdiff_t>(first.size(), true);
+    int32_t* at = at_.place<int32_t>(rows, true);
+    std::vector<bool> made(static_cast<size_t>(case_.m));
+    b->m = static_cast<int32_t>(rows);
+    b->strip = strip;
+    b->at = at;
+    for (const int32_t i : first) {
+      *strip++ = i * b->lda;
+      for (int32_t row = i; row < i + b->height; ++row) {
+        const auto r = static_cast<size_t>(row);
+        *at++ = made[r] ? -1 : row;
+        made[r] = true;
+      }
+    }
   }
 
   // The reference is a tile as well: 4 x 16 at a time.
@@ -439,6 +468,7 @@ class Comparison {
   const int8_t* columns_ = nullptr;
   Guarded a_{kBytes}, b_{kBytes}, c_{kBytes}, init_{kBytes}, ibias_{kArray}, fbias_{kArray};
   Guarded mult_{kArray}, row_a_{kArray}, col_a_{kArray}, row_b_{kArray}, col_b_{kArray};
+  Guarded strip_{kArray}, at_{kArray};
   Guarded row_scale_{kArray}, fixed_mult_{kArray}, fixed_exp_{kArray}, residual_{kBytes};
   Finish finish_{};
   Tile tile_{};
@@ -528,6 +558,15 @@ TEST_P(GemmBlock, EveryTailOfK) {
     const Case c{any(row().mr), any(row().nr), 1, kc};
     ASSERT_TRUE(comparison.run(c)) << text(c);
   }
+}
+
+TEST_P(GemmBlock, EveryNumberOfTaps) {
+  Comparison comparison(row(), 12);
+  for (const int32_t taps : {1, 2, 3, 9})
+    for (const int32_t kc : {3, 64, 96, 130}) {
+      const Case c{any(row().mr) / 2 + 1, any(row().nr) / 2 + 1, taps, kc};
+      ASSERT_TRUE(comparison.run(c)) << text(c);
+    }
 }
 
 TEST_P(GemmBlock, ManySteps) {

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +29,9 @@ struct Tile {
 thread_local Tile tiles[kTiles];
 thread_local bool configured = false;
 thread_local std::vector<const void*>* prefetches = nullptr;
+const char* watched = nullptr;
+size_t watched_bytes = 0;
+std::atomic<long> loads = 0;
 
 void require(bool holds, const char* instruction, const char* what) {
   if (holds) return;
@@ -99,7 +103,16 @@ void tilezero(int t) {
   std::memset(to.data, 0, sizeof to.data);
 }
 
+void watch_loads(const void* p, size_t bytes) {
+  watched = static_cast<const char*>(p);
+  watched_bytes = bytes;
+  loads = 0;
+}
+long loads_seen() { return loads; }
+
 void tileload(int t, const void* p, ptrdiff_t stride) {
+  const auto offset = static_cast<size_t>(static_cast<const char*>(p) - watched);
+  if (watched && offset < watched_bytes) ++loads;
   Tile& to = tile(t, "tileload");
   std::memset(to.data, 0, sizeof to.data);
   for (int i = 0; i < to.rows; ++i)

@@ -28,6 +28,10 @@ void tdpbuud(int c, int a, int b);
 void prefetch(const void* p);
 void collect_prefetches(std::vector<const void*>* lines);  // null: no more
 
+// Counts the loads of tiles, by any thread, that begin in [p, p + bytes).
+void watch_loads(const void* p, size_t bytes);
+long loads_seen();
+
 // The calling thread has configured tiles.
 bool in_use();
 

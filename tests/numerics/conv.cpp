@@ -160,6 +160,16 @@ Bytes conv_model(const ConvLayer& l) {
   const Quantized a = activations(l);
   const std::vector<int64_t> sums = accumulate(l, a);
   const bool q8 = l.out.type == OCTET_U8 || l.out.type == OCTET_S8;
+  const bool named = l.numerics != OCTET_NUMERICS_TORCH;
+  Layer finish;  // of a framework's numerics
+  finish.out = l.out;
+  finish.numerics = l.numerics;
+  finish.act = l.act;
+  finish.lo = l.lo;
+  finish.hi = l.hi;
+  finish.bias_type = l.bias_type;
+  finish.bias_f = l.bias_f;
+  finish.bias_i = l.bias_i;
   const float inverse = q8 ? 1.0f / l.out.scale : 1;
   int32_t lo = type_min(l.out.type), hi = type_max(l.out.type);
   float flo = -INFINITY, fhi = INFINITY;
@@ -168,9 +178,8 @@ Bytes conv_model(const ConvLayer& l) {
   if (l.act == OCTET_CLAMP) fhi = l.hi + 0.0f;
   if (q8) {
     const auto bound = [&](float v) {
-      v = l.numerics == OCTET_NUMERICS_ONNX ? v / l.out.scale : v * inverse;
       return std::clamp(
-          static_cast<int32_t>(nearbyintf(bounded(v, -1e6f, 1e6f))) + l.out.zero_point,
+          static_cast<int32_t>(nearbyintf(bounded(v * inverse, -1e6f, 1e6f))) + l.out.zero_point,
           type_min(l.out.type), type_max(l.out.type));
     };
     if (isfinite(flo)) lo = bound(flo);
@@ -182,12 +191,14 @@ Bytes conv_model(const ConvLayer& l) {
     const size_t n = i / static_cast<size_t>(each), o = i % static_cast<size_t>(l.outputs);
     int64_t sum = sums[i];
     const float product = a.scale[n] * l.w_scale[l.w_scale.size() > 1 ? o : 0];
-    float bias = l.bias_type == OCTET_F32 ? l.bias_f[o] : 0;
-    if (l.bias_type == OCTET_S32) sum += l.bias_i[o];
-    if (l.numerics == OCTET_NUMERICS_ONNX) {
-      sum += static_cast<int64_t>(nearbyintf(bias / product));
-      bias = 0;
+    const float bias = l.bias_type == OCTET_F32 ? l.bias_f[o] : 0;
+    if (named) {
+      const uint8_t q =
+          named_q8(finish, sum, o, a.scale[n], l.w_scale[l.w_scale.size() > 1 ? o : 0]);
+      bytes.push_back(l.lut.empty() ? q : l.lut[q]);
+      continue;
     }
+    if (l.bias_type == OCTET_S32) sum += l.bias_i[o];
     const int32_t acc = static_cast<int32_t>(sum);
     uint8_t element[4];
     size_t size = 4;
@@ -381,8 +392,15 @@ ConvLayer random_conv(Rng* rng, ConvKind kind) {
           l.out.type == OCTET_F32 ? OCTET_F32 : rng->pick<octet_type>({OCTET_U8, OCTET_S8});
   }
   const bool q8 = l.out.type == OCTET_U8 || l.out.type == OCTET_S8;
-  if (q8 && !l.call && !l.residual.type && rng->chance(10)) l.numerics = OCTET_NUMERICS_ONNX;
+  if (q8 && !l.call && !l.residual.type && rng->chance(30))
+    l.numerics = rng->pick<int32_t>({OCTET_NUMERICS_ONNX, OCTET_NUMERICS_QNNPACK,
+                                     OCTET_NUMERICS_TFLITE, OCTET_NUMERICS_TFLITE_SINGLE});
   fill_conv(rng, &l);
+  if (l.numerics >= OCTET_NUMERICS_TFLITE)
+    for (int32_t& z : l.w_zero) z = l.w_type == OCTET_U8 ? 128 : 0;
+  if (l.numerics == OCTET_NUMERICS_QNNPACK)  // its multipliers stay below 256
+    for (const float s : l.w_scale)
+      if (l.in_scale[0] * s / l.out.scale >= 256) l.out.scale = l.in_scale[0] * s / 128;
   return l;
 }
 

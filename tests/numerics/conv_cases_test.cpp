@@ -231,6 +231,11 @@ TEST(ConvCases, RowsInThePadding) {
       {"small groups", {7, 7}, 32, 32, 8, 3, 1, 2, 2, 2, 1},
       {"ragged rows", {12, 12}, 3, 40, 1, 3, 1, 3, 3, 3, 1},
       {"depth", {4, 5, 6}, 16, 24, 1, 3, 1, 2, 2, 2, 2},
+      {"columns", {9, 23}, 64, 40, 1, 3, 1, 4, 4, 4, 2},
+      {"no pixel has all columns", {7, 10}, 64, 70, 1, 3, 1, 6, 6, 6, 1},
+      {"columns at one side", {12, 17}, 68, 20, 1, 2, 1, 5, 5, 0, 1},
+      {"windows beside the image", {5, 9}, 64, 24, 1, 3, 1, 4, 11, 12, 1},
+      {"more columns than are kept", {11, 21}, 64, 17, 1, 4, 1, 4, 14, 13, 1},
   };
   for (const CappedContext& c : contexts())
     for (const Padded& p : cases)

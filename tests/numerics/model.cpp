@@ -161,30 +161,6 @@ int64_t multiply_fixed(int64_t acc, double d, bool single) {
   return high < 0 ? -down(half - high, -exponent) : down(high + half, -exponent);
 }
 
-uint8_t named_q8(const Layer& l, int64_t sum, size_t col, float sx, float sw) {
-  const float unit = sx * sw;
-  const int64_t acc = sum + bias_named(l, col, unit);
-  if (static_cast<int32_t>(acc) != acc) ADD_FAILURE() << "this layer is not exact";
-  int64_t y;
-  if (is_tflite(l)) {
-    const double d =
-        static_cast<double>(sx) * static_cast<double>(sw) / static_cast<double>(l.out.scale);
-    y = multiply_fixed(acc, d, l.numerics == OCTET_NUMERICS_TFLITE_SINGLE);
-  } else {
-    const float mult = unit / l.out.scale;
-    const float v = static_cast<float>(acc) * mult;
-    y = static_cast<int64_t>(nearbyintf(std::clamp(v, -1e6f, 1e6f)));
-  }
-  int64_t lo = type_min(l.out.type), hi = type_max(l.out.type);
-  if (l.act == OCTET_RELU || l.act == OCTET_RELU6) lo = quantize_named(l, 0);
-  if (l.act == OCTET_RELU6) hi = quantize_named(l, 6);
-  if (l.act == OCTET_CLAMP) {
-    lo = quantize_named(l, l.lo);
-    hi = quantize_named(l, l.hi);
-  }
-  return static_cast<uint8_t>(std::clamp<int64_t>(y + l.out.zero_point, lo, hi));
-}
-
 // Elements of the residual: s * (r - z) in units of the output scale, or a float.
 float residual_q8(const Layer& l, size_t at) {
   const int32_t q = l.residual.type == OCTET_S8 ? static_cast<int8_t>(l.r[at]) : l.r[at];
@@ -234,6 +210,30 @@ std::vector<uint8_t> group_model(const Layer& l, const Activations& a) {
 }
 
 }  // namespace
+
+uint8_t named_q8(const Layer& l, int64_t sum, size_t col, float sx, float sw) {
+  const float unit = sx * sw;
+  const int64_t acc = sum + bias_named(l, col, unit);
+  if (static_cast<int32_t>(acc) != acc) ADD_FAILURE() << "this layer is not exact";
+  int64_t y;
+  if (is_tflite(l)) {
+    const double d =
+        static_cast<double>(sx) * static_cast<double>(sw) / static_cast<double>(l.out.scale);
+    y = multiply_fixed(acc, d, l.numerics == OCTET_NUMERICS_TFLITE_SINGLE);
+  } else {
+    const float mult = unit / l.out.scale;
+    const float v = static_cast<float>(acc) * mult;
+    y = static_cast<int64_t>(nearbyintf(std::clamp(v, -1e6f, 1e6f)));
+  }
+  int64_t lo = type_min(l.out.type), hi = type_max(l.out.type);
+  if (l.act == OCTET_RELU || l.act == OCTET_RELU6) lo = quantize_named(l, 0);
+  if (l.act == OCTET_RELU6) hi = quantize_named(l, 6);
+  if (l.act == OCTET_CLAMP) {
+    lo = quantize_named(l, l.lo);
+    hi = quantize_named(l, l.hi);
+  }
+  return static_cast<uint8_t>(std::clamp<int64_t>(y + l.out.zero_point, lo, hi));
+}
 
 std::vector<uint8_t> model(const Layer& l) {
   const Activations a = activations(l);

@@ -74,4 +74,7 @@ ScaleZero choose(float min, float max, int32_t qmin, int32_t qmax, bool symmetri
 // The m * n elements of the output, as bytes.
 std::vector<uint8_t> model(const Layer& l);
 
+// One element of a static q8 output in the numerics of another framework; sum: without the bias.
+uint8_t named_q8(const Layer& l, int64_t sum, size_t col, float sx, float sw);
+
 }  // namespace octet_test
