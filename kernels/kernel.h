@@ -133,12 +133,12 @@ struct Block {
   // its start, of B at t * ceil(kc/4) * 64. taps 0: one piece, at the start.
   const ptrdiff_t* tap;
   int32_t taps;
-  // Rows come in strips of `height` <= 16 rows lda apart, strip s at a + strip[s]; m is a multiple of
-  // height. null: all at a + i * lda.
+  // Rows come in strips of `height` <= 16 rows lda apart, strip s at a + strip[s]; m is a multiple
+  // of height. null: all at a + i * lda.
   int32_t height;
   const ptrdiff_t* strip;
-  // Row i of A makes row at[i] of C and of the finish, none where it is -1. null: row i. No two rows
-  // make the same.
+  // Row i of A makes row at[i] of C and of the finish, none where it is -1. null: row i. No two
+  // rows make the same.
   const int32_t* at;
 };
 typedef void BlockFn(const Block*);
@@ -402,7 +402,8 @@ enum Scope : int32_t { kScopeTile, kScopeBlock };
 // Columns, for matrices of a few of them: Block.panel is the bytes from a column to the next, nr
 // is 1. A column is its K weights, zeros up to a multiple of kColumnStep, and kColumnStep bytes
 // more: of its last kColumnTail weights those at k >= K / kColumnTail * kColumnTail, zeros
-// elsewhere (where K < kColumnTail nothing but zeros). Finish has no residual and no fixed.
+// elsewhere (where K < kColumnTail nothing but zeros). Finish has no residual and no fixed, Block
+// neither taps nor strips.
 enum Layout : int32_t { kLayoutC16K4, kLayoutProved, kLayoutColumns };
 constexpr int32_t kColumnStep = 64, kColumnTail = 16;
 
