@@ -317,6 +317,7 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
        v.direct_table.rows[0]->in != v.linear.form))
     v.direct_table.count = 0;
   choose_rung(&v);
+  plan_small_calls(c, v.rung == Rung::kDirect ? &v.direct_table : &v.linear.table);
   return OCTET_OK;
 }
 

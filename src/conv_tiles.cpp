@@ -235,6 +235,12 @@ struct Gather {
             *reinterpret_cast<const Sixteen*>(from + at[i] + b);
     };
     for (; count > 0; --count, from += step, to += pitch) {
+      if constexpr (kRuns == 3) {
+        take_run(to, 0);
+        take_run(to + next, 1);
+        take_run(to + 2 * next, 2);
+        continue;
+      }
       char* run_to = to;
       int64_t i = 0;
       for (; i + 4 <= n; i += 4, run_to += 4 * next) {
