@@ -188,6 +188,7 @@ bool choose_lanes(const octet_context& c, int32_t tag, Conv* v) {
       (!own.forced && (shared.forced || all.cycles >= panel.cycles * static_cast<double>(f.units))))
     return false;
   v->lane = lane;
+  plan_small_calls(c, &own);
   v->linear.table = v->direct_table = own;
   take_form(c, &v->linear);
   return true;
