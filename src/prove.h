@@ -37,7 +37,7 @@ bool proof_holds(const int8_t* panel, int64_t k, int64_t i, const ProvedWindow& 
 double proved_cycles(const ProvedWindow* windows, int64_t k);
 double widened_cycles(int64_t k);
 double widening_cycles(int64_t k);  // of the pass before that, once for all panels
-double doubles_cycles(int64_t k);  // of a panel with depth 2 throughout
+double doubles_cycles(int64_t k);   // of a panel with depth 2 throughout
 
 size_t proved_panel_bytes(const ProvedWindow* windows, int64_t k);  // a multiple of 64
 // to: 64-byte aligned.
