@@ -4,9 +4,9 @@
 
 kernels.toml says which kernels exist, isa/<isa>.j2 what an instruction set can say (its vocabulary:
 load, dot, convert, narrow, store), templates/gemm.j2 what a tile does, templates/gemmgroup.j2 what
-one of group-wise weights does, templates/columns.j2 what serves matrices of a few columns,
-templates/depthwise.j2 what a strip of a depthwise convolution does,
-and templates/amx.j2 what AMX does with a whole block. A vocabulary
+one of group-wise weights does, templates/gemmlane.j2 what one of small channel groups does,
+templates/columns.j2 what serves matrices of a few columns, templates/depthwise.j2 what a strip of a
+depthwise convolution does, and templates/amx.j2 what AMX does with a whole block. A vocabulary
 may name a parent and then holds only what differs. Output depends on these files alone: the same
 input gives the same bytes.
 """
@@ -52,6 +52,7 @@ TYPES = {
 FAMILIES = {  # name in rows: (Family, type of the function)
     "gemm": ("kGemm", "TileFn"),  # BlockFn in scope block
     "gemmgroup": ("kGemmGroup", "GroupTileFn"),
+    "gemmlane": ("kGemmLane", "TileFn"),
     "depthwise": ("kDepthwise", "DepthwiseFn"),
     "quantize": ("kQuantize", "RunFn"),
     "dequantize": ("kDequantize", "RunFn"),
@@ -84,7 +85,7 @@ SCOPES = {  # of a GEMM: (Scope, type of the function, template)
     "block": ("kScopeBlock", "BlockFn", "amx"),
 }
 # Families of tiles: a [[...]] table each, generated from a template.
-TILES = ("gemm", "gemmgroup", "depthwise")
+TILES = ("gemm", "gemmgroup", "gemmlane", "depthwise")
 LAYOUTS = {  # of a GEMM's weights: Layout
     "c16k4": "kLayoutC16K4",
     "proved": "kLayoutProved",
@@ -173,6 +174,7 @@ class Kernel:
     mr: int = 0
     nr: int = 0
     rows: str = ""
+    lane: int = 0  # gemmlane: channels of a group
     scope: str = "tile"
     layout: str = "c16k4"
     cycles_k4: float = 0
@@ -186,6 +188,8 @@ class Kernel:
         self.words = self.words or self.isa
         if not self.mr:
             self.kr = 0
+        elif self.lane:
+            self.kr = self.lane
         elif self.weight == "u4":
             self.kr = 8  # 64 bytes of 16 columns
         elif self.weight == "s16":

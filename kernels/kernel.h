@@ -129,16 +129,17 @@ struct Block {
   int32_t
       prefetch;  // with columns_outer: B is beyond L2, so fetch the next columns' panels into it
   const Finish* finish;  // never null
-  // Rows of an image where they lie. K is `taps` pieces of kc, piece t of a row tap[t] bytes behind
-  // its start, of B at t * ceil(kc/4) * 64. taps 0: one piece, at the start.
+  // Rows of an image where they lie, for the layout kLayoutC16K4 alone. K is `taps` pieces of kc,
+  // piece t of a row tap[t] bytes behind its start, of B at t * ceil(kc/4) * 64. taps 0: one piece,
+  // at the start.
   const ptrdiff_t* tap;
   int32_t taps;
-  // Rows come in strips of `height` <= 16 rows lda apart, strip s at a + strip[s]; m is a multiple of
-  // height. null: all at a + i * lda.
+  // Rows come in strips of `height` <= 16 rows lda apart, strip s at a + strip[s]; m is a multiple
+  // of height. null: all at a + i * lda.
   int32_t height;
   const ptrdiff_t* strip;
-  // Row i of A makes row at[i] of C and of the finish, none where it is -1. null: row i. No two rows
-  // make the same.
+  // Row i of A makes row at[i] of C and of the finish, none where it is -1. null: row i. No two
+  // rows make the same.
   const int32_t* at;
 };
 typedef void BlockFn(const Block*);
@@ -170,6 +171,17 @@ struct GroupTile {
 };
 typedef void GroupTileFn(const GroupTile*);
 constexpr int32_t kPairBlock = 128;  // k of one pair
+
+// Tiles of the family gemmlane, for groups of kr = 4 or 8 channels that have as many columns:
+// column j reads the channels j / kr * kr + i, i < kr, of its row, of which nr bytes are read, and
+// no others. Tile with kc = kr, n = nr, indexed rows, without init; a finish, without row_a, row_b
+// and row_scale. B of a panel is [taps] of 16 * kr weights:
+//   weight S8    [kr / 4 vectors][16 slots][4 k]; slot s of vector v: quad q = s % 4 of the 16
+//                channels under the panel, so that 16 bytes of A are an operand for all slots
+//   weight S16   [kr vectors][8 slots][2 k]; slot s: pair s of the 16 channels. A is widened as
+//   read
+// A column's slots, one for each quad or pair of its group, are added at the end; lane_column says
+// which column of a panel a slot belongs to.
 
 // A strip of a depthwise convolution: `outputs` rows of the output, `pixels` of each, all
 // `channels`. The rows of the image under the strip are numbered through in units of kr rows, which
@@ -326,6 +338,7 @@ typedef void AnyFn(void);
 //   S32
 //               BlockFn   where the row's scope is kScopeBlock
 //   gemmgroup   GroupTileFn  tiles; the same, out: kOutQ8, F32
+//   gemmlane    TileFn    tiles of small groups; act U8, weight S8 or S16, out: kOutQ8, F32
 //   depthwise   DepthwiseFn  act U8 or S8, weight S8 (kr 4) or S16 (kr 2), out: kOutQ8, F32, S32;
 //               mr pixels at a time, nr channels at most
 //   quantize    RunFn     f32 -> u8, s8, u16, s16, s32 (whose zero point is 0)
@@ -361,6 +374,7 @@ typedef void AnyFn(void);
 enum Family : int32_t {
   kGemm,
   kGemmGroup,
+  kGemmLane,
   kDepthwise,
   kQuantize,
   kDequantize,

@@ -259,10 +259,11 @@ octet_status octet_context_describe(const octet_context* c, char* json, size_t c
     t.add("],\"caches\":{\"l1d\":%zu,\"l2\":%zu,\"l3\":%zu},\"kernels\":[", c->cpu.l1d, c->cpu.l2,
           c->cpu.l3);
     static const char* const families[] = {
-        "gemm",    "gemmgroup", "depthwise", "quantize", "dequantize", "requantize", "fakequant",
-        "ste",     "amax",      "clamp",     "learn",    "clip",       "sum",        "sumcols",
-        "convert", "pack",      "unpack",    "flip",     "widen",      "minmax",     "minmaxcols",
-        "rowsum",  "fixed",     "lut",       "poolmax",  "poolavg",    "poolavgint", "bins"};
+        "gemm",       "gemmgroup", "gemmlane", "depthwise",  "quantize", "dequantize",
+        "requantize", "fakequant", "ste",      "amax",       "clamp",    "learn",
+        "clip",       "sum",       "sumcols",  "convert",    "pack",     "unpack",
+        "flip",       "widen",     "minmax",   "minmaxcols", "rowsum",   "fixed",
+        "lut",        "poolmax",   "poolavg",  "poolavgint", "bins"};
     static_assert(sizeof families / sizeof *families == kFamilies);
     bool first = true;
     for (size_t i = 0; i < octet_row_count; ++i) {

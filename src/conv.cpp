@@ -4,6 +4,8 @@
 // the rung of the ladder, column arrays.
 #include "src/conv.h"
 
+#include "src/conv_lanes.h"
+
 namespace octet {
 
 namespace {
@@ -124,6 +126,9 @@ void choose_rung(Conv* v) {
   } else if (is_pointwise(*v)) {
     v->rung = Rung::kPointwise;
     v->why = "pointwise: a linear layer on the pixels";
+  } else if (v->lane) {
+    v->rung = Rung::kLanes;
+    v->why = "lanes: small groups side by side, each column on its own channels, in place";
   } else if (v->w.has_zero) {
     v->why = "gathered: weights with zero points need the sum of each window";
   } else if (v->linear.table.rows[0]->layout == kLayoutProved) {
@@ -158,6 +163,31 @@ octet_status choose_depthwise(octet_error* err, const octet_context& c, Conv* v)
   take_form(c, &v->linear);
   v->depthwise_bytes = size_depthwise(v->w, *row, v->axes, &v->depthwise);
   return OCTET_OK;
+}
+
+// Tiles of small groups, where they promise fewer cycles than panels that groups share.
+bool choose_lanes(const octet_context& c, int32_t tag, Conv* v) {
+  const int32_t lane = lane_channels(*v);
+  if (!lane) return false;
+  const ConvForm& f = v->form();
+  const octet_type in = v->linear.q_type;
+  const int64_t taps = (f.kernel_taps() + f.phases() - 1) / f.phases();
+  GemmWeights weights = {OCTET_S8, 0, 0, true};
+  GemmTable shared, own;
+  if (make_gemm_table(nullptr, c, in, tag, 16, taps * 16, weights, &shared)) return false;
+  weights.lane = lane;
+  if (make_gemm_table(nullptr, c, in, tag, f.out_channels, taps * lane, weights, &own))
+    return false;
+  constexpr int64_t kPixels = 96;
+  GemmPlan panel, all;
+  if (select_gemm(nullptr, c, shared, kPixels, 1, 0, &panel) ||
+      select_gemm(nullptr, c, own, kPixels, 1, 0, &all) ||
+      (!own.forced && (shared.forced || all.cycles >= panel.cycles * static_cast<double>(f.units))))
+    return false;
+  v->lane = lane;
+  v->linear.table = v->direct_table = own;
+  take_form(c, &v->linear);
+  return true;
 }
 
 }  // namespace
@@ -267,6 +297,10 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
   // Phases share a table: K is that of an average one, which only the cost model reads.
   const int32_t tag = out_tag(v.linear);
   const int64_t n = f.unit_out(0), k = (f.panel_k(0) + f.phases() - 1) / f.phases();
+  if (choose_lanes(c, tag, &v)) {
+    choose_rung(&v);
+    return OCTET_OK;
+  }
   OCTET_TRY(make_gemm_table(err, c, v.linear.q_type, tag, n, k, weights, &v.linear.table));
   // The private layout has the canonical K.
   if (v.linear.table.rows[0]->layout == kLayoutC16K4) v.joined_k = joined_k(v);
@@ -280,6 +314,7 @@ octet_status prepare_conv(octet_error* err, const octet_context& c, const octet_
        v.direct_table.rows[0]->in != v.linear.form))
     v.direct_table.count = 0;
   choose_rung(&v);
+  plan_small_calls(c, v.rung == Rung::kDirect ? &v.direct_table : &v.linear.table);
   return OCTET_OK;
 }
 

@@ -10,8 +10,9 @@
 //              padding), layouts that want a row in one piece, weights with zero points
 //              (AMX's blocks read strips of pixels in place, where those fill their tiles)
 //   direct     tiles read the image in place, tap by tap; taps outside read a row of zero points
-// Groups are units of panels that take turns on the same rows; a transposed convolution is one
-// plain convolution for each of its phases. Nothing of it changes a bit of the result.
+//   lanes      the same with tiles of small groups, all of which they take together
+// Other groups are units of panels that take turns on the same rows; a transposed convolution is
+// one plain convolution for each of its phases. Nothing of it changes a bit of the result.
 #pragma once
 
 #include "src/depthwise.h"
@@ -19,7 +20,7 @@
 
 namespace octet {
 
-enum class Rung : int32_t { kDepthwise, kPointwise, kGathered, kDirect };
+enum class Rung : int32_t { kDepthwise, kPointwise, kGathered, kDirect, kLanes };
 
 // Rows of the kernel along a dim that tiles may leave out where they lie in the padding
 // (src/conv_padding.h): how many at most at each end, and what sums begin with then.
@@ -51,7 +52,9 @@ struct alignas(64) Conv {  // column arrays follow it
   size_t depthwise_bytes;    // of the block that it reads
   Columns columns;           // kStatic: of all slots; ibias: [phases][slots]
   Finish finish;             // kPointwise and kStatic: for linear.fixed_finish
-  Omits omits;               // kDirect
+  Omits omits;               // kDirect, kLanes
+  int32_t lane;              // kLanes: channels of a group as its tiles count them; else 0
+  const int8_t* lanes;       // and their copy of the weights (src/conv_lanes.h)
   int64_t widest_k;          // packed K of the longest phase, of the first unit
   // kGathered, few channels: K without the padding of each row of the kernel, and the op's own
   // panels of that K; 0: none.
@@ -59,6 +62,10 @@ struct alignas(64) Conv {  // column arrays follow it
   const int8_t* joined;
 
   const ConvForm& form() const { return w.conv; }
+  bool direct() const { return rung == Rung::kDirect || rung == Rung::kLanes; }
+  // Units that take turns, and the columns of the first.
+  int64_t units() const { return lane ? 1 : form().units; }
+  int64_t unit_out() const { return lane ? form().out_channels : form().unit_out(0); }
   // Channels are no multiple of 4: rows of the kernel can be read in place, single taps not.
   bool ragged() const { return form().in_channels % 4 && form().units == 1; }
 };

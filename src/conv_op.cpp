@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // octet_conv_create, and what the verbs of an op do for a convolution.
+#include "src/conv_lanes.h"
 #include "src/conv_padding.h"
 #include "src/fpenv.h"
 #include "src/op.h"
@@ -19,6 +20,8 @@ const char* rung_name(Rung r) {
       return "gathered";
     case Rung::kDirect:
       return "direct";
+    case Rung::kLanes:
+      return "lanes";
   }
   return "";
 }
@@ -202,12 +205,12 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   p.kernel = p.isa = p.bound = "";
   p.why = "the output has no element";
   ConvPlan& planned = out->conv;
-  planned = {{}, v.rung == Rung::kDirect, 0};
+  planned = {{}, v.direct(), 0};
   if (call.empty() || !v.form().out_channels) return OCTET_OK;
   OCTET_TRY(plan_conv(err, *o.context, v, planned_pixels(v, call), e.e.plan, &planned));
   const Row& row = *planned.gemm.main;
   if (row.isa == kIsaScalar) p.flags |= OCTET_PLAN_REFERENCE;
-  const bool gathers = !planned.direct && (v.rung == Rung::kDirect || v.rung == Rung::kGathered);
+  const bool gathers = !planned.direct && (v.direct() || v.rung == Rung::kGathered);
   const bool flips = v.rung == Rung::kDepthwise && !v.linear.dynamic();
   if (gathers || (v.linear.packs_a() && !flips)) p.flags |= OCTET_PLAN_PACKS_A;
   if (row.layout != kLayoutC16K4) p.flags |= OCTET_PLAN_REPACKED;
@@ -221,7 +224,9 @@ octet_status plan_call(octet_error* err, const octet_op& o, const octet_tensor* 
   p.kr = row.kr;
   p.mc = static_cast<int32_t>(planned.gemm.mc < INT32_MAX ? planned.gemm.mc : INT32_MAX);
   p.nc = static_cast<int32_t>(planned.gemm.nc);
-  p.kc = static_cast<int32_t>(!planned.direct && v.joined_k ? v.joined_k : v.form().panel_k(0));
+  p.kc = static_cast<int32_t>(v.lane                          ? v.form().kernel_taps() * v.lane
+                              : !planned.direct && v.joined_k ? v.joined_k
+                                                              : v.form().panel_k(0));
   return OCTET_OK;
 }
 
@@ -241,7 +246,8 @@ octet_status describe(octet_error* err, const octet_op& o, const octet_tensor* i
   const octet_plan& p = planned.plan;
   const Conv& v = *o.conv;
   const ConvForm& f = v.form();
-  const Rung rung = planned.conv.direct       ? Rung::kDirect
+  const Rung rung = v.lane                    ? v.rung
+                    : planned.conv.direct     ? Rung::kDirect
                     : v.rung == Rung::kDirect ? Rung::kGathered
                                               : v.rung;
   // Of other layers it depends on the zero point that the call brings.
@@ -285,6 +291,7 @@ struct Kept {
   char* columns;    // kStatic
   char* depthwise;  // its own copy of the weights
   char* omits;
+  int8_t* lanes;
   int8_t* joined;
   size_t bytes;
 
@@ -295,6 +302,7 @@ struct Kept {
         carve.take<char>(whole && v.linear.input == Input::kStatic ? conv_columns_bytes(v.w) : 0);
     depthwise = carve.take<char>(whole ? v.depthwise_bytes : 0);
     omits = carve.take<char>(whole ? omits_bytes(v) : 0);
+    lanes = carve.take<int8_t>(whole ? lanes_bytes(v) : 0);
     joined = carve.take<int8_t>(whole ? joined_bytes(v) : 0);
     bytes = carve.bytes();
   }
@@ -303,6 +311,8 @@ struct Kept {
 octet_status fill_kept(octet_error* err, const Kept& kept, Conv* v) {
   if (!v->w.panels) return OCTET_OK;
   if (v->rung == Rung::kDepthwise) fill_depthwise(v->w, kept.depthwise, &v->depthwise);
+  if (v->lane) fill_lanes(*v, kept.lanes);
+  v->lanes = kept.lanes;
   if (v->joined_k) fill_joined(*v, kept.joined);
   v->joined = kept.joined;
   if (v->linear.input != Input::kStatic) return OCTET_OK;

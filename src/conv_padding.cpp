@@ -38,7 +38,7 @@ Outside columns_of(const Omits& o) { return {o.left, o.right}; }
 // partial sums.
 bool may_omit_columns(const Conv& v) {
   const ConvForm& f = v.form();
-  return f.units == 1 && !v.ragged() && f.kernel[0] == 1 && f.kernel[2] > 1 &&
+  return f.units == 1 && !v.lane && !v.ragged() && f.kernel[0] == 1 && f.kernel[2] > 1 &&
          f.kernel_taps() <= kMostTaps && v.axes[2].dilation >= kLeastColumns &&
          v.axes[2].stride == 1 && (f.kernel[1] == 1 || f.in_channels >= kLeastChannels);
 }
@@ -85,7 +85,7 @@ Omits find_omits(const Conv& v) {
   const ConvForm& f = v.form();
   Omits o = {};
   o.dim = f.kernel[0] > 1 ? 0 : 1;
-  if (v.rung != Rung::kDirect || f.transposed) return o;
+  if (!v.direct() || f.transposed) return o;
   const Axis& a = v.axes[o.dim];
   const int64_t most = min64(kMostOmitted, a.kernel - 1);
   o.before = static_cast<int32_t>(min64(most, ceil_div(a.pad_lo, a.dilation)));

@@ -483,10 +483,10 @@ octet_status run_pointwise(octet_error* err, const octet_context& c, const Conv&
 // What nobody asks for is the layer's own rung: no plan is needed to know it.
 bool runs_direct(const octet_context& c, const Conv& v, const ConvCall& call, const Exec& exec) {
   ConvPlan plan;
-  if (!exec.e.plan) return v.rung == Rung::kDirect;
+  if (!exec.e.plan) return v.direct();
   return plan_conv(nullptr, c, v, planned_pixels(v, call), exec.e.plan, &plan) == OCTET_OK
              ? plan.direct
-             : v.rung == Rung::kDirect;
+             : v.direct();
 }
 
 }  // namespace
@@ -508,7 +508,7 @@ int64_t planned_pixels(const Conv& v, const ConvCall& call) {
 
 octet_status plan_conv(octet_error* err, const octet_context& c, const Conv& v, int64_t pixels,
                        int32_t choice, ConvPlan* out) {
-  const bool direct = v.rung == Rung::kDirect;
+  const bool direct = v.direct();
   if (v.rung == Rung::kDepthwise) {
     *out = {{}, false, 1};
     out->gemm.main = v.depthwise.row;
@@ -520,7 +520,7 @@ octet_status plan_conv(octet_error* err, const octet_context& c, const Conv& v, 
   const GemmTable& other = direct ? v.linear.table : v.direct_table;
   const int32_t first = count_candidates(own, pixels);
   const int32_t more =
-      v.rung == Rung::kPointwise || !other.count ? 0 : count_candidates(other, pixels);
+      v.rung == Rung::kPointwise || v.lane || !other.count ? 0 : count_candidates(other, pixels);
   *out = {{}, direct, first + more};
   if (choice > first + more)
     return fail(
@@ -542,7 +542,7 @@ size_t conv_workspace(const octet_context& c, const Conv& v, const ConvCall& cal
 octet_status run_conv(octet_error* err, const octet_context& ctx, const Conv& v,
                       const ConvCall& call, const Exec& exec, void* workspace) {
   if (v.rung == Rung::kPointwise) return run_pointwise(err, ctx, v, call, exec, workspace);
-  ConvPlan plan = {{}, v.rung == Rung::kDirect, 0};
+  ConvPlan plan = {{}, v.direct(), 0};
   if (exec.e.plan) OCTET_TRY(plan_conv(err, ctx, v, planned_pixels(v, call), exec.e.plan, &plan));
   const Scratch s(ctx, v, call, plan.direct, exec, workspace);
   const Linear& l = v.linear;

@@ -5,6 +5,7 @@
 // panel of weights stays while they pass by. Units of groups take turns on the same spots.
 #include "src/conv_tiles.h"
 
+#include "src/conv_lanes.h"
 #include "src/conv_padding.h"
 
 namespace octet {
@@ -36,6 +37,7 @@ constexpr int64_t kLeastRows = 48, kMostRows = 512;  // of a gathered block
 constexpr int64_t kRawRows = 16;                     // bytes of rows that wait to be widened
 constexpr int64_t kHotBytes = 24 << 10;              // of A beside a panel of B in L1
 constexpr int64_t kOffsets = 4096;                   // of a direct block, about
+constexpr int64_t kLaneBytes = 16 << 10;             // of the image under a block of small groups
 constexpr int64_t kTasks = 4;                        // for each thread
 constexpr int64_t kShortPitch = 256;                 // rows so short follow one another
 constexpr int64_t kPiece = 16, kMostPieces = 4, kMostRuns = 64;  // of windows that these copy
@@ -233,6 +235,12 @@ struct Gather {
             *reinterpret_cast<const Sixteen*>(from + at[i] + b);
     };
     for (; count > 0; --count, from += step, to += pitch) {
+      if constexpr (kRuns == 3) {
+        take_run(to, 0);
+        take_run(to + next, 1);
+        take_run(to + 2 * next, 2);
+        continue;
+      }
       char* run_to = to;
       int64_t i = 0;
       for (; i + 4 <= n; i += 4, run_to += 4 * next) {
@@ -468,7 +476,7 @@ struct Pixels {
 // Rows of the kernel lie in one piece in the image.
 bool has_rows(const ConvJob& j) {
   const ConvForm& f = j.v.form();
-  return f.row_runs() && j.slides[2].step == 1 && j.in.d[2] == f.in_channels * j.item;
+  return f.row_runs() && !j.v.lane && j.slides[2].step == 1 && j.in.d[2] == f.in_channels * j.item;
 }
 
 // Columns behind a row of the kernel that are read with it, where its bytes are filled up to a
@@ -759,7 +767,7 @@ void find_spots(Pixels* b, const Row* full, const Row* edge) {
 
 // ---- columns ----------------------------------------------------------------------------------
 
-// A unit of the job's phase.
+// A unit of the job's phase; tiles of small groups take all of them as one.
 struct Unit {
   WeightsView w;
   int64_t index;
@@ -776,6 +784,12 @@ struct Unit {
     // Where the phase begins in a panel depends on the unit's channels.
     w.panels += j.taps_before * (f.padded_run(u) - f.padded_run(0)) * 16;
     if (w.proved) w.proved += panels;
+    if (j.v.lane) {
+      w.n = f.out_channels;
+      w.k = f.taps(j.phase) * j.v.lane;
+      w.panels = j.v.lanes + lane_phase_bytes(j.v, j.phase);
+      w.panel_stride = lane_panel_bytes(j.v);
+    }
     finish = j.finish;
     finish.ibias += slot;
     finish.fbias += slot;
@@ -818,10 +832,15 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
   const ConvForm& f = j.v.form();
   const Linear& l = j.v.linear;
   const int64_t column = u.first_out + n;
-  const ptrdiff_t shift = j.direct ? f.first_in(u.index) * j.item : 0;
-  const int32_t tap = static_cast<int32_t>(j.direct ? f.unit_in(u.index) : u.w.k);
+  // A column of a small group reads channels with its own number.
+  const ptrdiff_t shift = j.v.lane ? n : j.direct ? f.first_in(u.index) * j.item : 0;
+  const int32_t tap =
+      j.v.lane ? j.v.lane : static_cast<int32_t>(j.direct ? f.unit_in(u.index) : u.w.k);
   const int32_t* const ibias = u.finish.ibias;
-  const int64_t row_bytes = j.omits ? u.w.k / j.slides[j.omits->dim].taps * 16 : 0;
+  const int64_t row_bytes =
+      !j.omits   ? 0
+      : j.v.lane ? u.w.k / j.v.lane * lane_tap_bytes(j.v) / j.slides[j.omits->dim].taps
+                 : u.w.k / j.slides[j.omits->dim].taps * 16;
   Tile t = {};
   const int8_t* const panel = b.full->layout == kLayoutProved
                                   ? u.w.proved_panel(n / 16)
@@ -1072,6 +1091,11 @@ ConvScratch::ConvScratch(const octet_context& c, const Conv& v, bool direct, int
   if (!direct && k * item <= kShortPitch) pitch = max64(k * item, 4);
   if (direct) {
     pixels = min64(192, max64(kMaxMr, (columns ? kOffsets / 4 : kOffsets) / taps));
+    // All columns of few pixels: a column block of many would find its part of each pixel at a
+    // pitch that sends them to few sets of L1, and small groups have few products for each byte.
+    if (v.lane)
+      pixels =
+          min64(pixels, max64(kMaxMr, kLaneBytes / (f.in_channels * f.kernel[0] * f.kernel[1])));
   } else {
     const int64_t l2 = static_cast<int64_t>(c.cpu.l2 ? c.cpu.l2 : 512 << 10);
     const bool b_in_l2 = k * v.linear.table.n <= l2 / 2;
@@ -1120,40 +1144,37 @@ void find_runs(ConvJob* j) {
 
 int64_t cut_conv(ConvJob* j, int32_t threads) {
   const ConvScratch s(j->ctx, j->v, j->direct, j->most, nullptr);
-  const ConvForm& f = j->v.form();
   const int64_t mr = j->plan->main->mr, nr = j->plan->main->nr, total = j->pixels();
-  const int64_t n = f.unit_out(0);
-  int64_t pixels = max64(mr, s.pixels / mr * mr), columns = (n + 15) / 16 * 16, units = f.units;
+  const int64_t n = j->v.unit_out(), all = j->v.units();
+  int64_t pixels = max64(mr, s.pixels / mr * mr), columns = (n + 15) / 16 * 16, units = all;
   const auto tasks = [&] {
-    return ceil_div(total, pixels) * ceil_div(f.units, units) *
-           (f.units == 1 ? ceil_div(n, columns) : 1);
+    return ceil_div(total, pixels) * ceil_div(all, units) * (all == 1 ? ceil_div(n, columns) : 1);
   };
   while (threads > 1 && tasks() < kTasks * threads) {
     if (pixels > 4 * mr)
       pixels = max64(mr, (pixels / 2 + mr - 1) / mr * mr);
     else if (units > 1)
       units = (units + 1) / 2;
-    else if (f.units == 1 && columns > nr)
+    else if (all == 1 && columns > nr)
       columns = ((columns + 1) / 2 + nr - 1) / nr * nr;
     else
       break;
   }
   j->units_per_task = units;
-  j->columns_per_task = f.units == 1 ? columns : n;
+  j->columns_per_task = all == 1 ? columns : n;
   j->parts = ceil_div(j->run, pixels);
   j->pixels_per_task = pixels;
   j->runs_per_task = max64(1, pixels / j->run);
   const int64_t runs = total / j->run;
   j->tasks_m = j->parts > 1 ? runs * j->parts : ceil_div(runs, j->runs_per_task);
-  const int64_t tasks_n =
-      f.units == 1 ? ceil_div(n, j->columns_per_task) : ceil_div(f.units, units);
+  const int64_t tasks_n = all == 1 ? ceil_div(n, j->columns_per_task) : ceil_div(all, units);
   return j->tasks_m * tasks_n;
 }
 
 void conv_task(void* job, size_t task, size_t slot) {
   const ConvJob& j = *static_cast<const ConvJob*>(job);
   const ConvScratch s(j.ctx, j.v, j.direct, j.most, j.slots + slot * j.slot_bytes);
-  const ConvForm& f = j.v.form();
+  const int64_t all = j.v.units();
   const int64_t at_m = static_cast<int64_t>(task) % j.tasks_m,
                 at_n = static_cast<int64_t>(task) / j.tasks_m;
   int64_t first, end;
@@ -1165,9 +1186,9 @@ void conv_task(void* job, size_t task, size_t slot) {
     first = at_m * j.runs_per_task * j.run;
     end = min64(j.pixels(), first + j.runs_per_task * j.run);
   }
-  const int64_t n0 = f.units == 1 ? at_n * j.columns_per_task : 0;
-  const int64_t u0 = f.units == 1 ? 0 : at_n * j.units_per_task;
-  const int64_t u1 = f.units == 1 ? 1 : min64(f.units, u0 + j.units_per_task);
+  const int64_t n0 = all == 1 ? at_n * j.columns_per_task : 0;
+  const int64_t u0 = all == 1 ? 0 : at_n * j.units_per_task;
+  const int64_t u1 = all == 1 ? 1 : min64(all, u0 + j.units_per_task);
   while (first < end) {
     Pixels b = {j, s, first, block_end(j, s, first, end)};
     for (int64_t u = u0; u < u1; ++u) run_unit(b, u, n0, n0 + j.columns_per_task);

@@ -412,7 +412,8 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   GemmTable t = {};
   t.n = n;
   t.k = k;
-  t.forced = c.forced && (c.forced->family == kGemm || c.forced->family == kGemmGroup);
+  t.forced = c.forced && (c.forced->family == kGemm || c.forced->family == kGemmGroup ||
+                          (weights.lane && c.forced->family == kGemmLane));
   if (t.forced) {
     if (c.forced->out != out)
       return fail(err, OCTET_ERR_UNSUPPORTED,
@@ -440,7 +441,7 @@ octet_status make_gemm_table(octet_error* err, const octet_context& c, octet_typ
   for (size_t i = 0; i < octet_row_count; ++i) {
     const Row& r = octet_rows[i];
     if (weights.read_by(r) && r.isa == best->isa && r.in == best->in && r.out == out &&
-        r.layout == best->layout && !(t.forced && &r == best))
+        r.weight == best->weight && r.layout == best->layout && !(t.forced && &r == best))
       add_row(c, r, weights, &t);
   }
   fill_edges(&t);

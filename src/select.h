@@ -73,7 +73,9 @@ struct GemmWeights {
   float proved_load = 0;    // WeightsView's; 0: not held in the layout kLayoutProved
   bool by_offsets = false;  // tiles that find each row by an offset, on canonical panels
   bool columns = false;     // held in the layout kLayoutColumns too
+  int32_t lane = 0;         // small groups of so many channels, in an order of their own; else 0
   bool read_by(const Row& r) const {
+    if (lane) return r.family == kGemmLane && r.kr == lane;
     if (by_offsets && (r.rows != kRowsIndexed || r.layout != kLayoutC16K4)) return false;
     return r.family == (group ? kGemmGroup : kGemm) && r.weight == type;
   }

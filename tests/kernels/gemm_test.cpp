@@ -32,6 +32,7 @@ int32_t ceil4(int32_t k) { return (k + 3) / 4; }
 
 bool is_block(const Row& row) { return row.scope == kScopeBlock; }
 bool is_proved(const Row& row) { return row.layout == kLayoutProved; }
+bool is_lane(const Row& row) { return row.family == kGemmLane; }
 bool is_columns(const Row& row) { return row.layout == kLayoutColumns; }
 
 TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
@@ -39,8 +40,9 @@ TileFn* function(const Row& row) { return reinterpret_cast<TileFn*>(row.fn); }
 const Row& reference_of(const Row& row, bool is_signed) {
   for (size_t r = 0; r < octet_row_count; ++r) {
     const Row& candidate = octet_rows[r];
-    if (candidate.family == kGemm && candidate.isa == kIsaScalar && candidate.out == row.out &&
-        candidate.weight == row.weight && candidate.in == (is_signed ? OCTET_S8 : OCTET_U8))
+    if (candidate.family == row.family && candidate.isa == kIsaScalar && candidate.out == row.out &&
+        candidate.weight == row.weight && (!is_lane(row) || candidate.kr == row.kr) &&
+        candidate.in == (is_signed ? OCTET_S8 : OCTET_U8))
       return candidate;
   }
   ADD_FAILURE() << "no reference for " << row.name;
@@ -106,6 +108,8 @@ class Comparison {
   bool chance(int32_t part, int32_t of) { return draw(1, of) <= part; }
   int32_t any_int() { return static_cast<int32_t>(random_()); }
 
+  // Bytes of a row of A: tiles of small groups have all channels in it.
+  int32_t row_bytes() const { return is_lane(row_) ? row_.nr : case_.kc; }
   // Rows of A and columns of B that exist.
   int32_t height() const { return is_block(row_) ? case_.m : row_.mr; }
   int32_t width() const {
@@ -118,7 +122,7 @@ class Comparison {
     is_signed_ = row_.in == OCTET_S8 || (row_.in == OCTET_S16 && chance(1, 2));
     const bool wide = row_.in == OCTET_S16, strided = row_.rows == kRowsStrided;
     const int32_t rows = height() * case_.taps;
-    const int32_t length = wide ? ceil4(case_.kc) * 8 : case_.kc;
+    const int32_t length = wide ? ceil4(case_.kc) * 8 : row_bytes();
     const int32_t stride = length + draw(0, 5) * (wide ? 2 : 1);
 
     std::vector<int32_t> order(static_cast<size_t>(rows));
@@ -127,19 +131,19 @@ class Comparison {
 
     const size_t bytes = static_cast<size_t>((rows - 1) * stride + length);
     char* a = a_.place<char>(bytes, at_end_);
-    byte_rows_.assign(static_cast<size_t>(rows * case_.kc), 0);
+    byte_rows_.assign(static_cast<size_t>(rows * row_bytes()), 0);
     offsets_.assign(static_cast<size_t>(rows), 0);
     taps_.assign(static_cast<size_t>(case_.taps), 0);
     const int32_t kind = draw(0, 3);
     for (int32_t r = 0; r < rows; ++r) {
       const int32_t offset = order[static_cast<size_t>(r)] * stride;
       offsets_[static_cast<size_t>(r)] = offset;
-      uint8_t* bytes_of_row = byte_rows_.data() + r * case_.kc;
-      for (int32_t k = 0; k < case_.kc; ++k) bytes_of_row[k] = draw_byte(kind);
+      uint8_t* bytes_of_row = byte_rows_.data() + r * row_bytes();
+      for (int32_t k = 0; k < row_bytes(); ++k) bytes_of_row[k] = draw_byte(kind);
       if (wide)
         widen(bytes_of_row, reinterpret_cast<int16_t*>(a + offset));
-      else if (case_.kc)
-        memcpy(a + offset, bytes_of_row, static_cast<size_t>(case_.kc));
+      else if (length)
+        memcpy(a + offset, bytes_of_row, static_cast<size_t>(length));
     }
     for (int32_t t = 0; t < case_.taps; ++t) {
       taps_[static_cast<size_t>(t)] = t * height() * stride;
@@ -210,7 +214,8 @@ class Comparison {
   void draw_b() {
     if (is_proved(row_)) return draw_proved_b();
     const int32_t rows = row_.weight == OCTET_U4 ? (case_.kc + 7) / 8 : ceil4(case_.kc);
-    const int32_t panels = width() / kPanel, bytes = rows * 64 * case_.taps;
+    const int32_t tap = !is_lane(row_) ? rows * 64 : row_.kr * (row_.weight == OCTET_S16 ? 32 : 16);
+    const int32_t panels = width() / kPanel, bytes = tap * case_.taps;
     tile_.panel = bytes + 64 * draw(0, 2);
     const size_t size = static_cast<size_t>((panels - 1) * tile_.panel + bytes);
     int8_t* b = b_.place<int8_t>(size, at_end_);
@@ -240,7 +245,7 @@ class Comparison {
     tile_.n = case_.n;
     tile_.row0 = draw(0, 3);
     tile_.col0 = draw(0, 2) * kPanel;
-    if (!is_block(row_) && chance(1, 3)) {
+    if (!is_block(row_) && !is_lane(row_) && chance(1, 3)) {
       tile_.ldi = case_.n + draw(0, 3);
       const size_t count = static_cast<size_t>((case_.m - 1) * tile_.ldi + case_.n);
       int32_t* init = init_.place<int32_t>(count, at_end_);
@@ -251,17 +256,17 @@ class Comparison {
   }
 
   void draw_finish() {
-    if (!is_block(row_) && chance(1, 8)) return;  // raw sums
+    if (!is_block(row_) && !is_lane(row_) && chance(1, 8)) return;  // raw sums
     const size_t rows = static_cast<size_t>(tile_.row0 + case_.m);
     const size_t columns = static_cast<size_t>(tile_.col0 + width());
     finish_ = {};
     tile_.finish = &finish_;
     finish_.ibias = ints(ibias_, columns);
-    if (chance(1, 2)) {
+    if (!is_lane(row_) && chance(1, 2)) {
       finish_.row_a = ints(row_a_, rows);
       finish_.col_a = ints(col_a_, columns);
     }
-    if (chance(1, 2)) {
+    if (!is_lane(row_) && chance(1, 2)) {
       finish_.row_b = ints(row_b_, rows);
       finish_.col_b = ints(col_b_, columns);
     }
@@ -278,7 +283,7 @@ class Comparison {
       return usual * static_cast<float>(draw(1, 1000)) / 700.0f;
     };
     finish_.mult = floats(mult_, columns, [&] { return scale(0.002f); });
-    if (chance(1, 2)) {
+    if (!is_lane(row_) && chance(1, 2)) {
       const bool nan = chance(1, 3);
       finish_.row_scale = floats(row_scale_, rows, [&] {
         if (nan && chance(1, 2)) return std::numeric_limits<float>::quiet_NaN();
@@ -398,11 +403,11 @@ class Comparison {
     b.columns_outer = chance(1, 2);
     b.prefetch = chance(1, 2);
     b.finish = tile_.finish;
-    if (case_.taps > 1 || chance(1, 2)) {
+    if (!is_columns(row_) && (case_.taps > 1 || chance(1, 2))) {
       b.taps = case_.taps;
       b.tap = tile_.tap;
     }
-    if (chance(1, 2)) draw_strips(&b);
+    if (!is_columns(row_) && chance(1, 2)) draw_strips(&b);
     reinterpret_cast<BlockFn*>(row_.fn)(&b);
   }
 
@@ -438,11 +443,11 @@ class Comparison {
       std::vector<ptrdiff_t> offsets;
       for (int32_t t = 0; t < case_.taps; ++t)
         for (int32_t r = 0; r < kReferenceMr; ++r)
-          offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * case_.kc);
+          offsets.push_back((t * height() + std::min(i + r, case_.m - 1)) * row_bytes());
       for (int32_t j = 0; j < case_.n; j += kPanel) {
         Tile t = tile_;
         if (is_proved(row_) || is_columns(row_)) t.b = canonical_.data();
-        t.a = byte_rows_.data();
+        t.a = byte_rows_.data() + (is_lane(row_) ? j : 0);
         t.rows = offsets.data();
         t.b += j / kPanel * t.panel;
         if (t.init) t.init += i * t.ldi + j;
@@ -526,6 +531,18 @@ TEST_P(GemmTile, DeepK) {
     }
 }
 
+class GemmLane : public Gemm {};
+
+TEST_P(GemmLane, EveryNumberOfRowsAndTaps) {
+  Comparison comparison(row(), 12);
+  for (int32_t m = 1; m <= row().mr; ++m)
+    for (int32_t taps = 1; taps <= 11; ++taps)
+      for (int32_t repeat = 0; repeat < 8; ++repeat) {
+        const Case c{m, row().nr, taps, row().kr};
+        ASSERT_TRUE(comparison.run(c)) << text(c);
+      }
+}
+
 class GemmBlock : public Gemm {
  protected:
   // Anything from 1 to two steps and a bit.
@@ -564,6 +581,7 @@ TEST_P(GemmBlock, EveryNumberOfTaps) {
   Comparison comparison(row(), 12);
   for (const int32_t taps : {1, 2, 3, 9})
     for (const int32_t kc : {3, 64, 96, 130}) {
+      if (is_columns(row()) && taps > 1) continue;  // rows in one piece
       const Case c{any(row().mr) / 2 + 1, any(row().nr) / 2 + 1, taps, kc};
       ASSERT_TRUE(comparison.run(c)) << text(c);
     }
@@ -577,10 +595,10 @@ TEST_P(GemmBlock, ManySteps) {
       ASSERT_TRUE(comparison.run(c)) << text(c);
 }
 
-std::vector<const Row*> simd_rows(Scope scope) {
+std::vector<const Row*> simd_rows(Scope scope, Family family = kGemm) {
   std::vector<const Row*> rows;
   for (size_t r = 0; r < octet_row_count; ++r)
-    if (octet_rows[r].family == kGemm && octet_rows[r].isa != kIsaScalar &&
+    if (octet_rows[r].family == family && octet_rows[r].isa != kIsaScalar &&
         octet_rows[r].scope == scope)
       rows.push_back(octet_rows + r);
   return rows;
@@ -589,7 +607,10 @@ std::vector<const Row*> simd_rows(Scope scope) {
 const auto name_of = [](const auto& row) { return std::string(row.param->name); };
 INSTANTIATE_TEST_SUITE_P(Rows, GemmTile, testing::ValuesIn(simd_rows(kScopeTile)), name_of);
 INSTANTIATE_TEST_SUITE_P(Rows, GemmBlock, testing::ValuesIn(simd_rows(kScopeBlock)), name_of);
+INSTANTIATE_TEST_SUITE_P(Rows, GemmLane, testing::ValuesIn(simd_rows(kScopeTile, kGemmLane)),
+                         name_of);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GemmBlock);  // aarch64 has none
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GemmLane);
 
 // The reference itself, on sums that can be checked by eye.
 class GemmReference : public testing::Test {

@@ -18,6 +18,7 @@ namespace {
 
 const std::map<std::string, int32_t> kFamilyNames = {{"gemm", kGemm},
                                                      {"gemmgroup", kGemmGroup},
+                                                     {"gemmlane", kGemmLane},
                                                      {"depthwise", kDepthwise},
                                                      {"quantize", kQuantize},
                                                      {"dequantize", kDequantize},
@@ -117,6 +118,14 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
       EXPECT_EQ(row.nr % 16, 0);
       EXPECT_EQ(row.kr, row.weight == OCTET_S16 ? 2 : 4);
       EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_S16);
+    } else if (row.family == kGemmLane) {
+      EXPECT_GE(row.mr, 1);
+      EXPECT_EQ(row.nr % 16, 0);
+      EXPECT_TRUE(row.kr == 4 || row.kr == 8);
+      EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_S16);
+      EXPECT_EQ(row.rows, kRowsIndexed);
+      EXPECT_GT(row.cycles_k4, 0);
+      EXPECT_GT(row.cycles_fixed, 0);
     } else if (row.family == kGemm || row.family == kGemmGroup) {
       EXPECT_GE(row.mr, 1);
       if (row.layout == kLayoutColumns) {

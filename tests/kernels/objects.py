@@ -29,7 +29,7 @@ CLAIMS = {
     "c8_neoni8mm": [r"\bsmmla\b"],
     "_amx": [r"\bldtilecfg\b", r"\btileloaddt1\b", r"\btilerelease\b"],
 }
-TILES = ("octet_gemm_", "octet_gemmgroup_", "octet_depthwise_")
+TILES = ("octet_gemm_", "octet_gemmgroup_", "octet_gemmlane_", "octet_depthwise_")
 FUSED = re.compile(r"(vfn?m(add|sub)\w*|f(n?madd|n?msub|mla|mls))\b")
 CALL = re.compile(r"(callq?|blr?)\b")
 INDIRECT = re.compile(r"(callq? +\*|blr\b)")

@@ -329,6 +329,11 @@ void draw_shape(Rng* rng, ConvKind kind, ConvLayer* l) {
     l->groups = rng->pick<int32_t>({2, 3, 4, 7, 8, 17});
     l->channels = l->groups * rng->pick<int64_t>({2, 3, 4, 8, 20});
     l->outputs = l->groups * rng->pick<int64_t>({1, 2, 3, 4, 8, 15, 16, 20, 33});
+  } else if (kind == ConvKind::kSmallGroups) {
+    const int64_t group = rng->pick<int64_t>({2, 4, 4, 8, 8});
+    l->transposed = rng->chance(15);
+    l->channels = l->outputs = rng->pick<int64_t>({16, 32, 48, 64, 80, 128, 160});
+    l->groups = static_cast<int32_t>(l->channels / group);
   } else if (kind == ConvKind::kDepthwise) {
     l->groups = rng->pick<int32_t>({2, 3, 8, 16, 17, 40, 64});
     l->channels = l->groups;

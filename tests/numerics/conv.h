@@ -51,7 +51,7 @@ struct ConvLayer {
 // The output's elements as bytes.
 Bytes conv_model(const ConvLayer& l);
 
-enum class ConvKind { kAny, kPlain, kGrouped, kDepthwise, kTransposed, kPointwise };
+enum class ConvKind { kAny, kPlain, kGrouped, kDepthwise, kTransposed, kPointwise, kSmallGroups };
 ConvLayer random_conv(Rng* rng, ConvKind kind = ConvKind::kAny);
 // Fills x, w, bias, residual and their qparams for the shapes that are set.
 void fill_conv(Rng* rng, ConvLayer* l);

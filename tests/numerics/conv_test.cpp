@@ -42,6 +42,17 @@ TEST_P(Conv, TransposedEqualsTheModel) {
 TEST_P(Conv, DepthwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kDepthwise, 5000, 80); }
 TEST_P(Conv, PointwiseEqualsTheModel) { expect_models(GetParam(), ConvKind::kPointwise, 4000, 40); }
 
+// Groups of 2, 4 and 8 channels, mostly without zero points of the weights: tiles for them.
+TEST_P(Conv, SmallGroupsEqualTheModel) {
+  for (int i = 0; i < scaled(80) && !HasFailure(); ++i) {
+    Rng rng(7000 + static_cast<uint64_t>(i));
+    ConvLayer l = random_conv(&rng, ConvKind::kSmallGroups);
+    if (!rng.chance(10)) l.w_zero.assign(l.w_scale.size(), l.w_type == OCTET_U8 ? 128 : 0);
+    SCOPED_TRACE(std::to_string(i) + ": " + describe(l));
+    expect_model(GetParam().context, l, &rng);
+  }
+}
+
 // Few channels and rows of several tiles: inside the image, at its sides, and across its rows.
 TEST_P(Conv, FirstLayersEqualTheModel) {
   for (int i = 0; i < scaled(60) && !HasFailure(); ++i) {
