@@ -245,7 +245,7 @@ struct Run {
   // before they round. The integer zero points beside them are 0.
   const float *in_float, *out_float;
   // y is larger than the caches and is no x: quantize, dequantize, fakequant, ste,
-  // amax and clamp may store past them.
+  // amax and clamp may store past them; no fence follows.
   int32_t stream;
 };
 typedef void RunFn(const Run*);
@@ -268,6 +268,10 @@ struct Grad {
   int32_t qmin, qmax, divide, away;
   float lo, hi;
   int32_t stream;  // dx begins a cache line, and may be stored past the caches; no fence follows
+  // learn with step, divide, away 0 and no float_zero, n a multiple of 16: where not null, the
+  // terms are added here instead, that of element i to lanes0[i mod 16] and lanes1[i mod 16], i
+  // ascending.
+  double *lanes0, *lanes1;
 };
 typedef void GradFn(const Grad*);
 // sum: lanes[i mod 16] += x[i], i ascending. sumcols: into[i] += x[i].
@@ -296,7 +300,13 @@ struct Bins {
   float first, last, count;
   int32_t absolute, skip_zeros;
 };
-typedef void BinsFn(const float* x, size_t n, const Bins*, int32_t* index);
+// index[i] is the bin of element i; or, where index is null, the elements are counted:
+// ways[(i mod 2) * bin_room(bins) + place] grows by one. Their place is their bin, that of index
+// `bins` is bins + i mod 16, that of index bins + 1 is bins + 16: equal neighbours, of which zeros
+// are the commonest, do not wait for each other. A way counts to 65,535.
+typedef void BinsFn(const float* x, size_t n, const Bins*, int32_t* index, uint16_t* ways);
+constexpr int32_t kBinWays = 2, kZeroWays = 16;
+constexpr size_t bin_room(int32_t bins) { return static_cast<size_t>(bins) + 2 * kZeroWays; }
 
 typedef int32_t RowSumFn(const void* a, size_t n);  // sum of n bytes, modulo 2^32
 

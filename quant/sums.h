@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sums of floats in one order, whatever runs them (docs/numerics.md, "Float reductions"): binary64,
+// Sums of floats in one order, whatever runs them (docs/numerics.md, "Sums"): binary64,
 // chunks of 4,096 elements, 16 lanes in a chunk that are added pairwise, chunks in ascending order.
 #pragma once
 

@@ -166,17 +166,7 @@ octet_status check_holds(octet_error* err, octet_type type, const Elementwise& e
   Amax a;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_desc(err, d, &a));
-  OCTET_TRY(read_x(err, x, &e.x));
-  OCTET_TRY(read_tensor(err, "y", y, type_bit(OCTET_F32), kOutput, &e.y));
-  OCTET_TRY(check_no_qparams(err, "y", e.y));
-  OCTET_TRY(check_same_dims(err, "x", e.x, "y", e.y));
-  OCTET_TRY(check_overlap(err, "y", e.y, "x", e.x, true));
-  e.mask = mask;
-  if (mask) {
-    const View m = mask_view(e.x, mask);
-    OCTET_TRY(check_overlap(err, "mask", m, "x", e.x, false));
-    OCTET_TRY(check_overlap(err, "mask", m, "y", e.y, false));
-  }
+  OCTET_TRY(read_operands(err, "x", x, "y", y, mask, &e));
   OCTET_TRY(read_call(err, c, a, &e));
   OCTET_TRY(check_unsigned(err, c, ex, a, e.x));
   if (!a.is_unsigned && !(a.d.flags & OCTET_NARROW)) --e.qmin;

@@ -95,13 +95,16 @@ WeightsView pointwise_view(const WeightsView& w) {
   return m;
 }
 
-// Tiles can read the image in place: they take canonical panels, whole groups of 4 channels or
-// whole rows of the kernel, and no sums of windows are needed.
+// Tiles can read the image in place: they take canonical panels, channels that end a group of 4 or
+// are bytes, or whole rows of the kernel, and no sums of windows are needed.
 bool may_be_direct(const Conv& v) {
   const ConvForm& f = v.form();
   if (v.w.has_zero || f.depthwise) return false;
   if (v.ragged()) return f.row_runs() && v.linear.form != OCTET_S16;
-  return f.in_channels > 0 && f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0;
+  // Bytes may end anywhere: a unit's last ones are followed by the next unit's.
+  const bool bytes = v.linear.form == OCTET_U8 || v.linear.form == OCTET_S8;
+  return f.in_channels > 0 &&
+         ((f.units > 1 && bytes) || (f.unit_in(0) % 4 == 0 && f.unit_in(f.units - 1) % 4 == 0));
 }
 
 // K of the rows of the kernel one behind the other, where that and short copies pay.
@@ -185,6 +188,7 @@ bool choose_lanes(const octet_context& c, int32_t tag, Conv* v) {
       (!own.forced && (shared.forced || all.cycles >= panel.cycles * static_cast<double>(f.units))))
     return false;
   v->lane = lane;
+  plan_small_calls(c, &own);
   v->linear.table = v->direct_table = own;
   take_form(c, &v->linear);
   return true;

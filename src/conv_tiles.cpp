@@ -832,10 +832,12 @@ void run_spots(const Pixels& b, Unit& u, int64_t n, int64_t panels, int64_t n1) 
   const ConvForm& f = j.v.form();
   const Linear& l = j.v.linear;
   const int64_t column = u.first_out + n;
-  // A column of a small group reads channels with its own number.
+  // A column of a small group reads channels with its own number. Other units but the last read
+  // whole groups of 4, whose last bytes, the next unit's, meet weights of 0.
   const ptrdiff_t shift = j.v.lane ? n : j.direct ? f.first_in(u.index) * j.item : 0;
-  const int32_t tap =
-      j.v.lane ? j.v.lane : static_cast<int32_t>(j.direct ? f.unit_in(u.index) : u.w.k);
+  const int64_t channels =
+      u.index + 1 < f.units ? f.padded_run(u.index) : f.unit_in(u.index);  // of a direct tap
+  const int32_t tap = j.v.lane ? j.v.lane : static_cast<int32_t>(j.direct ? channels : u.w.k);
   const int32_t* const ibias = u.finish.ibias;
   const int64_t row_bytes =
       !j.omits   ? 0

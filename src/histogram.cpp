@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Feeding histograms. Kernels find the bins of short pieces; here their elements are counted.
-// Counts are integers, so no order of pieces or tasks shows. Without channels a call may use
-// several threads, each with tables of its own in the caller's workspace; with channels each task
-// has channels of its own.
+// Feeding histograms. Kernels count short pieces in 16 bits; here these counts are added up. Counts
+// are integers, so no order of pieces or tasks shows. Without channels a call may use several
+// threads, each with tables of its own in the caller's workspace; with channels each task has
+// channels of its own. Where bins depend on all of the data, its range is found first; Octet's
+// histogram grows as it goes, and reads everything once.
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@
 namespace octet {
 namespace {
 
-constexpr int64_t kPiece = 512;          // elements whose bins are on the stack at once
+constexpr int64_t kPiece = 1024;         // elements at once: they stay in L1 between two kernels
+constexpr int64_t kIndexed = 512;        // elements whose bins are on the stack at once
 constexpr int64_t kTask = 65536;         // elements that are worth a task
 constexpr int64_t kSegment = 1ll << 30;  // elements that a task counts in 32 bits
 constexpr int64_t kMaxTasks = 64;
@@ -62,16 +64,16 @@ Source make_source(const View& x, int32_t axis) {
   return s;
 }
 
-// Hands elements begin .. end - 1 of a channel to use(x, n), at most kPiece at once.
-template <class Use>
+// Hands elements begin .. end - 1 of a channel to use(x, n), at most kSize at once.
+template <int64_t kSize = kIndexed, class Use>
 void pieces(const Source& s, int64_t channel, int64_t begin, int64_t end, const Use& use) {
-  float copy[kPiece];
+  float copy[kSize];
   if (begin >= end) return;
   Cursor at(s.walk, begin / s.inner);
   const float* const x = s.x + channel * s.channel_step;
   if (s.inner == 1) {  // gathered over several runs
     while (begin < end) {
-      const int64_t n = min(kPiece, end - begin);
+      const int64_t n = min(kSize, end - begin);
       for (int64_t i = 0; i < n; ++i, at.next()) copy[i] = x[at.offset(0)];
       use(copy, n);
       begin += n;
@@ -80,7 +82,7 @@ void pieces(const Source& s, int64_t channel, int64_t begin, int64_t end, const 
   }
   int64_t in_run = begin % s.inner;
   while (begin < end) {
-    const int64_t n = min(min(kPiece, s.inner - in_run), end - begin);
+    const int64_t n = min(min(kSize, s.inner - in_run), end - begin);
     const float* const from = x + at.offset(0) + in_run * s.step;
     if (s.step != 1)
       for (int64_t i = 0; i < n; ++i) copy[i] = from[i * s.step];
@@ -95,77 +97,114 @@ void pieces(const Source& s, int64_t channel, int64_t begin, int64_t end, const 
 
 // ---- one tensor -------------------------------------------------------------------------------
 
-struct Tally {
+// A task's table, which counts in 32 bits, behind it the kernel's two ways of 16 bits.
+class Table {
+ public:
+  Table(void* memory, int32_t bins)
+      : bins_(bins),
+        sums_(static_cast<uint32_t*>(memory)),
+        ways_(reinterpret_cast<uint16_t*>(sums_ + bin_room(bins))) {}
+
+  void clear() { memset(sums_, 0, table_bytes(bins_)); }
+  void add(BinsFn* kernel, const Bins& b, const float* x, int64_t n) {
+    const int64_t most = (n + 1) / kBinWays;  // of a bin in a way
+    if (counted_ + most > UINT16_MAX) flush();
+    counted_ += most;
+    kernel(x, static_cast<size_t>(n), &b, nullptr, ways_);
+  }
+  void flush() {
+    const size_t room = bin_room(bins_);
+    for (size_t i = 0; i < room; ++i) sums_[i] += ways_[i] + uint32_t{ways_[room + i]};
+    memset(ways_, 0, kBinWays * room * sizeof *ways_);
+    counted_ = 0;
+  }
+  uint32_t* sums() { return sums_; }
+  uint64_t zeros() const {
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < kZeroWays; ++i) sum += sums_[bins_ + i];
+    return sum;
+  }
+
+ private:
+  int32_t bins_;
+  int64_t counted_ = 0;
+  uint32_t* sums_;
+  uint16_t* ways_;
+};
+
+// Elements begin .. end - 1 in tasks with tables.
+struct Tasks {
   BinsFn* kernel;
   const Source* source;
-  Bins bins;
-  int64_t begin, end, share;
-  uint32_t* tables;  // a set for each task
-  size_t set;        // entries of a set
+  int32_t bins;
+  int64_t begin, end, share, tasks;
+  char* tables;
 
-  static void work(void* arg, size_t task) {
-    const Tally& t = *static_cast<const Tally*>(arg);
-    const int64_t begin = t.begin + static_cast<int64_t>(task) * t.share;
-    uint32_t* const table = t.tables + task * t.set;
-    static_assert(kBinWays == 4);
-    const size_t way = t.set / kBinWays;
-    uint32_t *const second = table + way, *const third = second + way, *const fourth = third + way;
-    memset(table, 0, t.set * sizeof *table);
-    pieces(*t.source, 0, begin, min(begin + t.share, t.end), [&](const float* x, int64_t n) {
-      int32_t index[kPiece];
-      t.kernel(x, static_cast<size_t>(n), &t.bins, index);
-      int64_t i = 0;
-      for (; i + kBinWays <= n; i += kBinWays) {
-        ++table[static_cast<uint32_t>(index[i])];
-        ++second[static_cast<uint32_t>(index[i + 1])];
-        ++third[static_cast<uint32_t>(index[i + 2])];
-        ++fourth[static_cast<uint32_t>(index[i + 3])];
-      }
-      for (; i < n; ++i) ++table[index[i]];
-    });
+  Table table(size_t task) const { return {tables + task * table_bytes(bins), bins}; }
+  int64_t first(size_t task) const { return begin + static_cast<int64_t>(task) * share; }
+  int64_t last(size_t task) const { return min(first(task) + share, end); }
+  // The next elements; false after the last.
+  bool next() {
+    begin = end;
+    end = min(source->count(), begin + tasks * kSegment);
+    share = (end - begin + tasks - 1) / tasks;
+    return begin < end;
   }
 };
 
 // Tasks and their tables: as many as the workspace has room for, else one on the observer's own.
-int64_t place_tables(const octet_observer& o, const Exec& exec, int64_t count, Tally* t) {
-  const size_t bytes = t->set * sizeof(uint32_t);
+Tasks make_tasks(const octet_observer& o, const Exec& exec, const Source& s, int32_t bins) {
+  BinsFn* const kernel = octet::kernel<BinsFn>(*o.context, kBins, OCTET_F32, OCTET_S32);
+  Tasks t = {kernel, &s, bins, 0, 0, 0, 1, static_cast<char*>(o.tables)};
+  const size_t bytes = table_bytes(bins);
   const size_t slack = (64 - reinterpret_cast<uintptr_t>(exec.e.workspace) % 64) % 64;
-  t->tables = o.tables;
   if (!exec.e.workspace || exec.e.workspace_bytes < slack + 2 * bytes || exec.e.max_threads < 2)
-    return 1;
+    return t;
   const int64_t room = static_cast<int64_t>((exec.e.workspace_bytes - slack) / bytes);
-  const int64_t tasks = min(min(room, exec.e.max_threads), min(kMaxTasks, count / kTask));
-  if (tasks < 2) return 1;
-  t->tables = reinterpret_cast<uint32_t*>(static_cast<char*>(exec.e.workspace) + slack);
-  return tasks;
+  const int64_t tasks = min(min(room, exec.e.max_threads), min(kMaxTasks, s.count() / kTask));
+  if (tasks < 2) return t;
+  t.tasks = tasks;
+  t.tables = static_cast<char*>(exec.e.workspace) + slack;
+  return t;
 }
 
-// Counts everything; each bin's counts go to add(bin, count), bin `bins` being that of the zeros.
+struct Tally {
+  Tasks tasks;
+  Bins bins;
+
+  static void work(void* arg, size_t task) {
+    const Tally& t = *static_cast<const Tally*>(arg);
+    const Tasks& k = t.tasks;
+    Table table = k.table(task);
+    table.clear();
+    pieces<kPiece>(*k.source, 0, k.first(task), k.last(task),
+                   [&](const float* x, int64_t n) { table.add(k.kernel, t.bins, x, n); });
+    table.flush();
+  }
+};
+
+// Counts everything; each bin's counts go to add(bin, count), but zeros and what has no bin.
 template <class Add>
 octet_status tally(octet_error* err, const octet_observer& o, const Exec& exec, const Source& s,
                    const Bins& bins, const Add& add) {
-  const size_t slots = static_cast<size_t>(bins.bins) + 2;
   const uint64_t repeats = static_cast<uint64_t>(s.repeats);
-  BinsFn* const kernel = octet::kernel<BinsFn>(*o.context, kBins, OCTET_F32, OCTET_S32);
+  const size_t last = static_cast<size_t>(bins.bins);
+  Tally t = {make_tasks(o, exec, s, bins.bins), bins};
   if (s.count() < bins.bins) {  // too few to gain by tables
     pieces(s, 0, 0, s.count(), [&](const float* x, int64_t n) {
-      int32_t index[kPiece];
-      kernel(x, static_cast<size_t>(n), &bins, index);
+      int32_t index[kIndexed];
+      t.tasks.kernel(x, static_cast<size_t>(n), &bins, index, nullptr);
       for (int64_t i = 0; i < n; ++i)
-        if (index[i] <= bins.bins) add(static_cast<size_t>(index[i]), repeats);
+        if (index[i] < bins.bins) add(static_cast<size_t>(index[i]), repeats);
     });
     return OCTET_OK;
   }
-  Tally t = {kernel, &s, bins, 0, 0, 0, nullptr, slots * kBinWays};
-  const int64_t tasks = place_tables(o, exec, s.count(), &t);
-  for (; t.begin < s.count(); t.begin = t.end) {
-    t.end = min(s.count(), t.begin + tasks * kSegment);
-    t.share = (t.end - t.begin + tasks - 1) / tasks;
-    OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(tasks), Tally::work, &t));
-    for (size_t b = 0; b + 1 < slots; ++b) {
+  while (t.tasks.next()) {
+    const size_t tasks = static_cast<size_t>(t.tasks.tasks);
+    OCTET_TRY(run_tasks(err, exec, tasks, Tally::work, &t));
+    for (size_t b = 0; b < last; ++b) {
       uint64_t sum = 0;
-      for (int64_t k = 0; k < tasks * kBinWays; ++k)
-        sum += t.tables[static_cast<size_t>(k) * slots + b];
+      for (size_t k = 0; k < tasks; ++k) sum += t.tasks.table(k).sums()[b];
       if (sum) add(b, sum * repeats);
     }
   }
@@ -176,16 +215,17 @@ octet_status tally(octet_error* err, const octet_observer& o, const Exec& exec, 
 
 // Neighbours become one bin, `shift` times: what was at i is at floor(i / 2^shift), counted from
 // the middle. From the middle outwards nothing is overwritten before it is read.
-void widen(uint64_t* counts, int32_t bins, int64_t shift) {
+template <class Count>
+void widen(Count* counts, int32_t bins, int64_t shift) {
   const int64_t half = bins / 2;
   shift = min(shift, 32);
-  uint64_t* const positive = counts + half;
-  uint64_t* const negative = counts + half - 1;  // downwards
+  Count* const positive = counts + half;
+  Count* const negative = counts + half - 1;  // downwards
   for (int side = 0; side < 2; ++side) {
-    uint64_t* const at = side ? negative : positive;
+    Count* const at = side ? negative : positive;
     const int64_t step = side ? -1 : 1;
     for (int64_t i = 0; i < half; ++i) {
-      const uint64_t c = at[i * step];
+      const Count c = at[i * step];
       at[i * step] = 0;
       at[(i >> shift) * step] += c;
     }
@@ -210,6 +250,24 @@ void hold_batch(octet_observer* o, size_t c) {
   channel.exponent = e;
 }
 
+// Counts elements one by one, where tables would cost more than they gain.
+void count_few(const octet_observer& o, BinsFn* kernel, const Source& s, size_t c) {
+  Channel& channel = o.channel[c];
+  uint64_t* const counts = o.counts + c * o.room();
+  const Bins bins = pow2_bins(o, channel.exponent);
+  const uint64_t repeats = static_cast<uint64_t>(s.repeats);
+  pieces(s, static_cast<int64_t>(c), 0, s.count(), [&](const float* x, int64_t n) {
+    int32_t index[kIndexed];
+    kernel(x, static_cast<size_t>(n), &bins, index, nullptr);
+    for (int64_t i = 0; i < n; ++i) {
+      if (index[i] < bins.bins)
+        counts[index[i]] += repeats;
+      else if (index[i] == bins.bins)
+        channel.zeros += repeats;
+    }
+  });
+}
+
 struct ByChannel {
   octet_observer* o;
   BinsFn* kernel;
@@ -221,38 +279,95 @@ struct ByChannel {
     const int64_t count = static_cast<int64_t>(b.o->count());
     const int64_t begin = static_cast<int64_t>(task) * b.per_task;
     for (int64_t c = begin; c < min(begin + b.per_task, count); ++c) {
-      const size_t at = static_cast<size_t>(c);
-      hold_batch(b.o, at);
-      Channel& channel = b.o->channel[c];
-      uint64_t* const counts = b.o->counts + at * b.o->room();
-      const Bins bins = pow2_bins(*b.o, channel.exponent);
-      const uint64_t repeats = static_cast<uint64_t>(b.source->repeats);
-      pieces(*b.source, c, 0, b.source->count(), [&](const float* x, int64_t n) {
-        int32_t index[kPiece];
-        b.kernel(x, static_cast<size_t>(n), &bins, index);
-        for (int64_t i = 0; i < n; ++i) {
-          if (index[i] < bins.bins)
-            counts[index[i]] += repeats;
-          else if (index[i] == bins.bins)
-            channel.zeros += repeats;
-        }
-      });
+      hold_batch(b.o, static_cast<size_t>(c));
+      count_few(*b.o, b.kernel, *b.source, static_cast<size_t>(c));
     }
   }
 };
 
-octet_status feed_pow2(octet_error* err, octet_observer* o, const Exec& exec, const Source& s,
-                       bool by_channel) {
-  if (by_channel) {
-    const int64_t per_task = max(1, kTask / max(1, s.count()));
-    ByChannel b = {o, kernel<BinsFn>(*o->context, kBins, OCTET_F32, OCTET_S32), &s, per_task};
-    const int64_t tasks = (static_cast<int64_t>(o->count()) + per_task - 1) / per_task;
-    return run_tasks(err, exec, static_cast<size_t>(tasks), ByChannel::work, &b);
+octet_status feed_channels(octet_error* err, octet_observer* o, const Exec& exec, const Source& s) {
+  const int64_t per_task = max(1, kTask / max(1, s.count()));
+  ByChannel b = {o, kernel<BinsFn>(*o->context, kBins, OCTET_F32, OCTET_S32), &s, per_task};
+  const int64_t tasks = (static_cast<int64_t>(o->count()) + per_task - 1) / per_task;
+  return run_tasks(err, exec, static_cast<size_t>(tasks), ByChannel::work, &b);
+}
+
+// What follows x comes nearer while x is counted. An address that is not ours does no harm.
+void prefetch_behind(const float* x, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  const auto end = reinterpret_cast<uintptr_t>(x + n);
+  for (int64_t i = 0; i < n; i += kLine)
+    __builtin_prefetch(reinterpret_cast<const void*>(end + static_cast<uintptr_t>(i) * 4), 0, 2);
+}
+
+// One pass: each piece is looked at, then counted while it is in L1. A task's table has bins of its
+// own width, which grows with what the task sees.
+struct Growing {
+  struct Part {
+    Range range;
+    int32_t exponent;
+  };
+  Tasks tasks;
+  const octet_observer* o;
+  RangeFn* minmax;
+  Part parts[kMaxTasks];
+
+  static void work(void* arg, size_t task) {
+    Growing& g = *static_cast<Growing*>(arg);
+    g.count(g.tasks.table(task), g.tasks.first(task), g.tasks.last(task), &g.parts[task]);
   }
-  hold_batch(o, 0);
-  const size_t zeros = static_cast<size_t>(o->bins);
-  return tally(err, *o, exec, s, pow2_bins(*o, o->channel->exponent),
-               [&](size_t b, uint64_t n) { (b == zeros ? o->channel->zeros : o->counts[b]) += n; });
+
+  void count(Table table, int64_t first, int64_t last, Part* part) const {
+    Bins bins = pow2_bins(*o, part->exponent);
+    table.clear();
+    pieces<kPiece>(*tasks.source, 0, first, last, [&](const float* x, int64_t n) {
+      Range range = kEmptyRange;
+      minmax(x, static_cast<size_t>(n), &range);
+      if (range.min < part->range.min || range.max > part->range.max) {
+        const int32_t e = is_empty(range) ? -126 : exponent_for(range.min, range.max, o->bins);
+        if (e > part->exponent) {
+          table.flush();
+          widen(table.sums(), o->bins, e - part->exponent);
+          part->exponent = e;
+          bins = pow2_bins(*o, e);
+        }
+      }
+      join(range, &part->range);
+      prefetch_behind(x, n);
+      table.add(tasks.kernel, bins, x, n);
+    });
+    table.flush();
+  }
+
+  // The state is as it was until all tasks have ended.
+  void take(octet_observer* into) {
+    const uint64_t repeats = static_cast<uint64_t>(tasks.source->repeats);
+    Channel* const channel = into->channel;
+    int32_t e = channel->exponent;
+    for (int64_t t = 0; t < tasks.tasks; ++t) e = parts[t].exponent > e ? parts[t].exponent : e;
+    if (e > channel->exponent) widen(into->counts, into->bins, e - channel->exponent);
+    channel->exponent = e;
+    for (int64_t t = 0; t < tasks.tasks; ++t) {
+      Table table = tasks.table(static_cast<size_t>(t));
+      widen(table.sums(), into->bins, e - parts[t].exponent);
+      for (int32_t b = 0; b < into->bins; ++b) into->counts[b] += table.sums()[b] * repeats;
+      channel->zeros += table.zeros() * repeats;
+      parts[t].range.nan_count *= repeats;
+      parts[t].range.inf_count *= repeats;
+      join(parts[t].range, into->batch);
+    }
+  }
+};
+
+octet_status feed_growing(octet_error* err, octet_observer* o, const Exec& exec, const Source& s) {
+  Growing g = {
+      make_tasks(*o, exec, s, o->bins), o, kernel<RangeFn>(*o->context, kMinMax, OCTET_F32, 0), {}};
+  while (g.tasks.next()) {
+    for (Growing::Part& part : g.parts) part = {kEmptyRange, o->channel->exponent};
+    OCTET_TRY(run_tasks(err, exec, static_cast<size_t>(g.tasks.tasks), Growing::work, &g));
+    g.take(o);
+  }
+  return OCTET_OK;
 }
 
 // ---- PyTorch's --------------------------------------------------------------------------------
@@ -460,8 +575,12 @@ void merge_bins(const Channel& from, const uint64_t* from_counts, int32_t bins, 
 octet_status feed_bins(octet_error* err, octet_observer* o, const Exec& exec, const View& x,
                        int32_t axis) {
   const Source s = make_source(x, axis);
-  if (o->kind == OCTET_OBSERVE_HISTOGRAM)
-    return feed_pow2(err, o, exec, s, axis >= 0 && o->count() > 1);
+  const bool pow2 = o->kind == OCTET_OBSERVE_HISTOGRAM;
+  const int64_t channels = static_cast<int64_t>(o->count());
+  for (int64_t i = 0; i < channels; ++i) o->batch[i] = kEmptyRange;
+  if (pow2 && channels == 1 && s.count() >= o->bins) return feed_growing(err, o, exec, s);
+  OCTET_TRY(observe(err, *o->context, exec, x, axis, 0, channels, o->batch));
+  if (pow2) return feed_channels(err, o, exec, s);
   if (is_empty(*o->batch)) return OCTET_OK;
   if (o->kind == OCTET_OBSERVE_NVIDIA_HISTOGRAM) return feed_nvidia(err, o, exec, s);
   Range all = *o->ranges;

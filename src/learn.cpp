@@ -27,17 +27,6 @@ octet_status read_reals(octet_error* err, const char* name, const octet_tensor* 
   return check_no_qparams(err, name, *v);
 }
 
-// x to y, which may be x.
-octet_status read_forward(octet_error* err, const octet_tensor* x, const octet_tensor* y,
-                          Elementwise* e) {
-  OCTET_TRY(read_reals(err, "x", x, 0, &e->x));
-  OCTET_TRY(read_reals(err, "y", y, kOutput, &e->y));
-  OCTET_TRY(check_same_dims(err, "x", e->x, "y", e->y));
-  OCTET_TRY(check_overlap(err, "y", e->y, "x", e->x, true));
-  e->in.axis = e->out.axis = -1;
-  return OCTET_OK;
-}
-
 octet_status read_backward(octet_error* err, const octet_tensor* dy, const octet_tensor* x,
                            const octet_tensor* dx, Gradient* g) {
   OCTET_TRY(read_reals(err, "dy", dy, 0, &g->dy));
@@ -63,6 +52,7 @@ octet_status check_apart(octet_error* err, const char* name, const float* data, 
 void set_kernels(const octet_context& c, Family family, Gradient* g) {
   g->cache = c.cpu.l3;
   g->kernel = kernel<GradFn>(c, family, OCTET_F32, OCTET_F32);
+  g->sums_at_once = family == kLearn;
   g->sum = kernel<SumFn>(c, kSum, OCTET_F32, 0);
   g->sum_columns = kernel<SumFn>(c, kSumCols, OCTET_F32, 0);
 }
@@ -77,7 +67,7 @@ void set_kernels(const octet_context& c, Family family, Gradient* g) {
   Range32 range;
   OCTET_TRY(read_exec(err, exec, &ex));
   OCTET_TRY(read_desc(err, d, &desc));
-  OCTET_TRY(read_forward(err, x, y, &e));
+  OCTET_TRY(read_operands(err, "x", x, "y", y, nullptr, &e));
   OCTET_TRY(read_side(err, "q", q, 0, e.x, &e.out, &range));
   e.qmin = range.qmin;
   e.qmax = range.qmax;
@@ -139,7 +129,7 @@ octet_status check_bounds(octet_error* err, const float* lo, const float* hi) {
   Exec ex;
   Elementwise e = {};
   OCTET_TRY(read_exec(err, exec, &ex));
-  OCTET_TRY(read_forward(err, x, y, &e));
+  OCTET_TRY(read_operands(err, "x", x, "y", y, nullptr, &e));
   OCTET_TRY(check_bounds(err, lo, hi));
   const float bounds[2] = {*lo, *hi};  // y may be where the caller has them
   e.in.scale = &bounds[0];

@@ -110,7 +110,7 @@ size_t lay_out(octet_observer* o, char* base) {
   o->channel = m.take<Channel>(count, 8);
   o->counts = m.take<uint64_t>(count * room);
   if (torch) o->masses = m.take<float>(2 * room);
-  if (count == 1) o->tables = m.take<uint32_t>(kBinWays * (room + 2));
+  if (count == 1) o->tables = m.take<char>(table_bytes(static_cast<int32_t>(room)));
   return m.bytes();
 }
 
@@ -267,9 +267,9 @@ octet_status move_ranges(octet_error* err, octet_observer* o) {
   } else if (!o->batch) {  // FIXED counts too, but its range is its own
     OCTET_TRY(observe(err, *o->context, ex, x, axis, 0, count, o->ranges));
   } else {
-    for (int64_t i = 0; i < count; ++i) o->batch[i] = kEmptyRange;
-    OCTET_TRY(observe(err, *o->context, ex, x, axis, 0, count, o->batch));
     if (o->kind == OCTET_OBSERVE_MOVING) {
+      for (int64_t i = 0; i < count; ++i) o->batch[i] = kEmptyRange;
+      OCTET_TRY(observe(err, *o->context, ex, x, axis, 0, count, o->batch));
       OCTET_TRY(move_ranges(err, o));
     } else {
       OCTET_TRY(feed_bins(err, o, ex, x, axis));

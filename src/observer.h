@@ -25,7 +25,10 @@ struct Edges {
   bool whole;
 };
 
-constexpr int32_t kBinWays = 4;  // elements of a run take turns, so that equal ones do not wait
+// A table of one task: counts in 32 bits and, behind them, the kernel's in 16.
+constexpr size_t table_bytes(int32_t bins) {
+  return bin_room(bins) * (sizeof(uint32_t) + kBinWays * sizeof(uint16_t));
+}
 
 }  // namespace octet
 
@@ -48,7 +51,7 @@ struct octet_observer {
   octet::Channel* channel;
   uint64_t* counts;  // [channel][bins]; TORCH_HISTOGRAM: of the batch
   float* masses;     // TORCH_HISTOGRAM: [2][bins], the second is spare
-  uint32_t* tables;  // [kBinWays][bins + 2]: counts of this call, where there is one channel
+  char* tables;      // table_bytes: counts of this call, where there is one channel
   float* scale;      // FIXED
   int32_t* zero_point;
   octet::Edges edges;
@@ -86,7 +89,7 @@ inline bool has_bins(int32_t kind) {
 
 // ---- src/histogram.cpp ------------------------------------------------------------------------
 
-// Adds x, whose ranges are in o->batch, to the bins; refuses before it changes anything.
+// Adds x to the bins and leaves its ranges in o->batch; refuses before it changes anything else.
 octet_status feed_bins(octet_error* err, octet_observer* o, const Exec& exec, const View& x,
                        int32_t axis);
 // Adds a histogram of Octet's with the same bins.

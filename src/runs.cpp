@@ -12,6 +12,7 @@ constexpr int64_t kRun = 16384;  // elements of a run at most: what threads shar
 constexpr int64_t kChannelRun =
     256;                          // of a run with qparams for each element: derived on the stack
 constexpr int64_t kTask = 32768;  // elements that are worth a task
+constexpr int64_t kStreamTask = 262144;    // the same with a fence at the end
 constexpr int64_t kWorthStreaming = 1024;  // elements of a run
 constexpr int64_t kPiece = 512;            // of a chain: what is between two links is on the stack
 
@@ -167,6 +168,8 @@ void work(void* arg, size_t task) {
         e.kernel(&r);
     }
   }
+  // What went past the caches is there for other threads. Once a task: a fence waits for memory.
+  if (job.stream) fence_streams();
 }
 
 }  // namespace
@@ -218,11 +221,11 @@ octet_status run_elementwise(octet_error* err, const Exec& exec, const Elementwi
   job.run = min(w.inner, w.inner_dim >= 0 ? kChannelRun : kRun);
   job.strips = (w.inner + job.run - 1) / job.run;
   job.units = job.strips * w.outer;
-  job.units_per_task = (kTask + job.run - 1) / job.run;
   // What does not fit into the last cache is not worth a place in any, unless it is there already.
   const size_t out = static_cast<size_t>(bytes_of(y, y.count));
   job.stream = !e.links && job.run >= kWorthStreaming && y.data != x.data &&
                out > (e.cache ? e.cache : kUsualCache);
+  job.units_per_task = ((job.stream ? kStreamTask : kTask) + job.run - 1) / job.run;
   const int64_t tasks = (job.units + job.units_per_task - 1) / job.units_per_task;
   return run_tasks(err, exec, static_cast<size_t>(tasks), work, &job);
 }

@@ -49,6 +49,13 @@ struct Elementwise {
   void add(RunFn* next, size_t item_out) { chain[links++] = {next, item_out}; }
 };
 
+// After stores past the caches, before another thread may read them.
+inline void fence_streams() {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 // The integer nearest to a float zero point, within the range.
 int32_t nearest_zero(float zero, int32_t qmin, int32_t qmax);
 

@@ -133,6 +133,23 @@ octet_status read_side(octet_error* err, const char* name, const octet_qparams* 
   return OCTET_OK;
 }
 
+octet_status read_operands(octet_error* err, const char* x_name, const octet_tensor* x,
+                           const char* y_name, const octet_tensor* y, const uint8_t* mask,
+                           Elementwise* e) {
+  OCTET_TRY(read_tensor(err, x_name, x, type_bit(OCTET_F32), 0, &e->x));
+  OCTET_TRY(read_tensor(err, y_name, y, type_bit(OCTET_F32), kOutput, &e->y));
+  OCTET_TRY(check_no_qparams(err, x_name, e->x));
+  OCTET_TRY(check_no_qparams(err, y_name, e->y));
+  OCTET_TRY(check_same_dims(err, x_name, e->x, y_name, e->y));
+  OCTET_TRY(check_overlap(err, y_name, e->y, x_name, e->x, true));
+  e->mask = const_cast<uint8_t*>(mask);
+  e->in.axis = e->out.axis = -1;
+  if (!mask) return OCTET_OK;
+  const View m = mask_view(e->x, mask);
+  OCTET_TRY(check_overlap(err, "mask", m, x_name, e->x, false));
+  return check_overlap(err, "mask", m, y_name, e->y, false);
+}
+
 octet_type unpacked(octet_type t) {
   return t == OCTET_U4 || t == OCTET_U2 ? OCTET_U8 : t == OCTET_S4 || t == OCTET_S2 ? OCTET_S8 : t;
 }

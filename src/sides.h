@@ -25,6 +25,12 @@ octet_status read_side(octet_error* err, const char* name, const octet_qparams* 
 octet_status find_scales(octet_error* err, const char* owner, int64_t count, int64_t group,
                          int32_t axis, const View& v, Side* side);
 
+// x and y of F32 (y may be x), which sentences call by these names, and the dense mask or NULL,
+// with all that can be wrong about them. No qparams as yet.
+octet_status read_operands(octet_error* err, const char* x_name, const octet_tensor* x,
+                           const char* y_name, const octet_tensor* y, const uint8_t* mask,
+                           Elementwise* e);
+
 // The type in which kernels hold the integers of a type: packed ones are bytes there.
 octet_type unpacked(octet_type t);
 

@@ -9,6 +9,7 @@ namespace octet {
 namespace {
 
 constexpr int64_t kChunk = 4096;  // elements whose 16 lanes become one number
+constexpr int64_t kTurn = 16;     // elements, one for each lane
 constexpr int64_t kTerms = 1024;  // terms on the stack: a quarter of a chunk
 constexpr int64_t kTask = 32768;  // elements that are worth a task
 constexpr size_t kLine = 64;      // bytes of a cache line
@@ -68,6 +69,7 @@ class Lanes {
   void add(const Gradient& g, const float* terms, int64_t n) {
     g.sum(terms, static_cast<size_t>(n), lanes_);
   }
+  double* data() { return lanes_; }
   double take() {
     const double sum = add_lanes(lanes_, 1);
     memset(lanes_, 0, sizeof lanes_);
@@ -89,7 +91,13 @@ bool streams(const Gradient& g) {
 class Adder {
  public:
   Adder(const Gradient& g, int64_t i, double* partial)
-      : g_(g), one_(g, i), kernel_(start(g)), partial_(partial), stream_(streams(g)) {
+      : g_(g),
+        one_(g, i),
+        kernel_(start(g)),
+        partial_(partial),
+        stream_(streams(g)),
+        at_once_(g.sums_at_once && !g.range.divide && !g.range.away &&
+                 (!g.side.zero_f32 || g.round_zero)) {
     kernel_.scale = &one_.scale;
     kernel_.inv = &one_.inv;
     kernel_.zero = &one_.zero;
@@ -98,7 +106,15 @@ class Adder {
 
   [[gnu::noinline]] void run(int64_t x, int64_t dy, int64_t dx, int64_t n) {
     while (n) {
-      const int64_t part = min(n, kTerms - filled_);
+      // Whole turns of the lanes without a detour through memory; else what completes one.
+      const bool at_once = at_once_ && !filled_ && n >= kTurn;
+      int64_t part = min(n, kTerms - filled_);
+      if (at_once)
+        part = min(n, kChunk - in_chunk_) / kTurn * kTurn;
+      else if (at_once_)
+        part = min(n, kTurn - filled_);
+      kernel_.lanes0 = at_once ? lanes0_.data() : nullptr;
+      kernel_.lanes1 = at_once ? lanes1_.data() : nullptr;
       kernel_.x = reals(g_.x, x);
       kernel_.dy = reals(g_.dy, dy);
       kernel_.dx = const_cast<float*>(reals(g_.dx, dx));
@@ -108,15 +124,18 @@ class Adder {
       kernel_.stream = stream_ && reinterpret_cast<uintptr_t>(kernel_.dx) % kLine == 0;
       g_.kernel(&kernel_);
       x += part, dy += part, dx += part, n -= part;
+      if (at_once) {
+        in_chunk_ += part;
+        if (in_chunk_ == kChunk) close_chunk();
+        continue;
+      }
       filled_ += part;
-      if (filled_ == kTerms) flush();
+      if (filled_ == (at_once_ ? kTurn : kTerms)) flush();
     }
   }
 
   [[gnu::noinline]] void finish() {
-#if defined(__x86_64__)
-    if (stream_) __builtin_ia32_sfence();  // what went past the caches is there for other threads
-#endif
+    if (stream_) fence_streams();
     if (filled_) flush();
     if (in_chunk_) close_chunk();
   }
@@ -147,7 +166,7 @@ class Adder {
   const One one_;
   Grad kernel_;
   double* partial_;
-  const bool stream_;
+  const bool stream_, at_once_;
   int64_t filled_ = 0, in_chunk_ = 0;
   double sum0_ = 0, sum1_ = 0;
   Lanes lanes0_, lanes1_;

@@ -12,8 +12,9 @@ namespace octet {
 struct Gradient {
   GradFn* kernel;
   SumFn *sum, *sum_columns;
-  View x, dy, dx;  // same dims
-  Side side;       // whose scales the results belong to
+  bool sums_at_once;  // the kernel can add the terms itself
+  View x, dy, dx;     // same dims
+  Side side;          // whose scales the results belong to
   Range32 range;
   bool round_zero;  // the float zero points count as the integers nearest to them
   float lo, hi;     // clip

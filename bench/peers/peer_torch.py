@@ -95,7 +95,15 @@ class TorchPeer(Peer):
         )
 
     def prepare_pass(self, name: str, rows: int, columns: int) -> Prepared:
-        """The operator that does the same; most allocate their output in every call."""
+        """The operator that does the same; most allocate their output in every call.
+
+        What they free stays with the process, so that no call waits for the kernel to give and
+        clear pages.
+        """
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc = ctypes.CDLL(None)
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
         aten = torch.ops.aten
         generator = torch.Generator().manual_seed(1)
         x = torch.randn(rows, columns, generator=generator)

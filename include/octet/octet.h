@@ -680,7 +680,7 @@ OCTET_API octet_status octet_observer_create(const octet_context* c, const octet
 
 /* Adds x (F32, any rank; its innermost stride 1, a stride of 0 repeats) to the statistics. NaN and
  * infinities are counted and left out. Never allocates. Feeding no element changes nothing. A
- * histogram without channels is filled on several threads if the workspace has 16 * (bins + 2)
+ * histogram without channels is filled on several threads if the workspace has 8 * (bins + 32)
  * bytes for each of them, and 63 more; the bits are the same. On failure the state is as before,
  * except after CANCELLED. TOO_SMALL: NVIDIA_HISTOGRAM beyond max_bins; err->need is 8 * the bins it
  * wants. NOT_FINITE: a range too wide for float arithmetic. */

@@ -75,6 +75,15 @@ void store_bytes4(Ints a, Ints b, Ints c, Ints d, Out* p, bool stream) {
 #endif
 }
 
+// The same of at(i) and the vectors behind it, which are asked for in order: prefetchers follow
+// what ascends, while arguments of a call may be evaluated from the last.
+template <class Out, class At>
+void store_four(const At& at, size_t i, Out* p, bool stream) {
+  const Ints a = at(i), b = at(i + kLanes);
+  const Ints c = at(i + 2 * kLanes), d = at(i + 3 * kLanes);
+  store_bytes4(a, b, c, d, p + i, stream);
+}
+
 // Nearest integer, ties to even, of |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low
 // bits of the sum. One rounding, the same on every instruction set, and no fix-up for values out of
 // range.
@@ -172,6 +181,34 @@ class Quantizer {
   Ints qmin_, qmax_, low_, high_;
   FloatZero<kUniform> float_zero_;
   bool divide_, away_;
+};
+
+// What most calls ask for: one set of qparams with an integer zero point, multiplied, ties to even.
+// Loops of its own have no choice to make for each vector.
+inline bool is_plain(const Run& r) {
+  return !r.in_step && !r.out_step && !r.divide && !r.away && !r.out_float;
+}
+class PlainQuantizer {
+ public:
+  // beyond: how far outside qmin and qmax integers may lie.
+  explicit PlainQuantizer(const Run& r, int32_t beyond = 0)
+      : inverse_(hn::Set(kFloat, *r.out_inv)),
+        low_(hn::Set(kFloat, static_cast<float>(r.qmin - *r.out_zero - beyond))),
+        high_(hn::Set(kFloat, static_cast<float>(r.qmax - *r.out_zero + beyond))),
+        magic_(hn::Set(kFloat, kMagic)),
+        zero_(hn::Set(kInt, *r.out_zero - __builtin_bit_cast(int32_t, kMagic))) {}
+
+  Ints operator()(Floats x) const { return hn::Add(hn::BitCast(kInt, shifted(x)), zero_); }
+  // q - z as a float; 0 is +0.
+  Floats real(Floats x) const { return hn::Sub(shifted(x), magic_); }
+
+ private:
+  static constexpr float kMagic = 12582912.0f;  // as in round_to_int
+  Floats shifted(Floats x) const {
+    return hn::Add(hn::Min(hn::Max(hn::Mul(x, inverse_), low_), high_), magic_);
+  }
+  Floats inverse_, low_, high_, magic_;
+  Ints zero_;
 };
 
 }  // namespace

@@ -16,8 +16,15 @@ struct FakeQuant : LaneOp<float, float> {
   static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
-    const Quantizer<kUniform> quantize(r);
-    const Param<FloatTag, kUniform> scale(r.out_scale, r.out_step);
+    if constexpr (kUniform) {
+      if (is_plain(r))
+        plain(r);
+      else
+        loop<false>(r);  // serves one set of parameters too
+      return;
+    }
+    const Quantizer<false> quantize(r);
+    const Param<FloatTag, false> scale(r.out_scale, r.out_step);
     const float* x = static_cast<const float*>(r.x);
     const Ints one = hn::Set(kInt, 1);
     for (size_t i = 0; i < r.n; i += kLanes) {
@@ -34,6 +41,33 @@ struct FakeQuant : LaneOp<float, float> {
       // By way of an integer: a -0 becomes +0, as it does in dequantize.
       const Floats real = quantize.unshifted(hn::ConvertTo(kFloat, q), i);
       store(hn::Mul(real, scale(i)), r, static_cast<float*>(r.y) + i);
+    }
+  }
+
+ private:
+  // The same in floats: the integers are so small that each is one.
+  static void plain(const Run& r) {
+    const PlainQuantizer quantize(r, 1);
+    const Floats low = hn::Set(kFloat, static_cast<float>(r.qmin - *r.out_zero));
+    const Floats high = hn::Set(kFloat, static_cast<float>(r.qmax - *r.out_zero));
+    const Floats scale = hn::Set(kFloat, *r.out_scale);
+    const Ints one = hn::Set(kInt, 1);
+    const float* x = static_cast<const float*>(r.x);
+    float* const y = static_cast<float*>(r.y);
+    const auto at = [&](size_t i) {
+      const Floats wide = quantize.real(hn::LoadU(kFloat, x + i));
+      const Floats q = hn::Min(hn::Max(wide, low), high);
+      store(hn::Mul(q, scale), r, y + i);
+      return hn::IfThenElseZero(hn::RebindMask(kInt, hn::Eq(q, wide)), one);
+    };
+    constexpr size_t kFour = 4 * kLanes;
+    size_t i = 0;
+    if (r.mask) {
+      const bool stream = r.stream && reinterpret_cast<uintptr_t>(r.mask) % 64 == 0;
+      for (; i + kFour <= r.n; i += kFour) store_four(at, i, r.mask, stream);
+      for (; i < r.n; i += kLanes) store_bytes(at(i), r.mask + i);
+    } else {
+      for (; i < r.n; i += kLanes) at(i);
     }
   }
 };

@@ -14,10 +14,11 @@ struct Amax : LaneOp<float, float> {
   static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
+    if constexpr (kUniform) return loop<false>(r);  // which serves one set of parameters too
     static constexpr float kOne = 1;
-    const Param<FloatTag, kUniform> before(r.in_scale ? r.in_scale : &kOne,
-                                           r.in_scale ? r.in_step : 0);
-    const Param<FloatTag, kUniform> scale(r.out_inv, r.out_step), amax(r.out_scale, r.out_step);
+    const Param<FloatTag, false> before(r.in_scale ? r.in_scale : &kOne,
+                                        r.in_scale ? r.in_step : 0);
+    const Param<FloatTag, false> scale(r.out_inv, r.out_step), amax(r.out_scale, r.out_step);
     const Floats low = hn::Set(kFloat, static_cast<float>(r.qmin));
     const Floats high = hn::Set(kFloat, static_cast<float>(r.qmax));
     const Ints one = hn::Set(kInt, 1);
@@ -59,7 +60,6 @@ inline void store_dx(Floats v, const Grad& g, size_t i) {
     hn::StoreU(v, kFloat, g.dx + i);
 }
 
-template <bool kUniform>
 void learn(const Grad& g) {
   Run r = {};  // for the quantizer
   r.out_inv = g.inv;
@@ -70,14 +70,14 @@ void learn(const Grad& g) {
   r.qmax = g.qmax;
   r.divide = g.divide;
   r.away = g.away;
-  const Quantizer<kUniform> quantize(r);
-  const Param<FloatTag, kUniform> scale(g.scale, g.step);
+  const Quantizer<false> quantize(r);
+  const Param<FloatTag, false> scale(g.scale, g.step);
   const Ints one = hn::Set(kInt, 1);
-  const Floats unit = hn::Set(kFloat, 1.0f), first = hn::Div(unit, scale(0));
+  const Floats unit = hn::Set(kFloat, 1.0f);
   const Floats sign = hn::Set(kFloat, -0.0f);
   for (size_t i = 0; i < g.n; i += kLanes) {
     const Floats x = hn::LoadU(kFloat, g.x + i), dy = hn::LoadU(kFloat, g.dy + i);
-    const Floats s = scale(i), inverse = kUniform ? first : hn::Div(unit, s);
+    const Floats s = scale(i), inverse = hn::Div(unit, s);
     const Ints low = quantize.low(i), high = quantize.high(i);
     const Floats t = quantize.shifted(quantize.scaled(x, i), i);
     const Ints wide = quantize.round_within(t, hn::Sub(low, one), hn::Add(high, one));
@@ -89,6 +89,64 @@ void learn(const Grad& g) {
     hn::StoreU(hn::Mul(dy, hn::IfThenElse(pass, residue, f)), kFloat, g.t0 + i);
     hn::StoreU(hn::IfThenZeroElse(pass, hn::Xor(hn::Mul(dy, s), sign)), kFloat, g.t1 + i);
   }
+}
+
+// The vectors of doubles that 16 lanes are, and half as many floats.
+using DoubleTag = hn::ScalableTag<double>;
+using HalfTag = hn::Rebind<float, DoubleTag>;
+constexpr size_t kDoubles = HWY_LANES(double), kSets = 16 / kDoubles;
+
+inline hn::Vec<DoubleTag> load_wide(const float* x) {
+  return hn::PromoteTo(DoubleTag(), hn::LoadU(HalfTag(), x));
+}
+
+// 16 sums in vectors.
+class Lanes {
+ public:
+  explicit Lanes(double* lanes) : lanes_(lanes) {
+    for (size_t k = 0; k < kSets; ++k) sum_[k] = hn::LoadU(DoubleTag(), lanes + k * kDoubles);
+  }
+  void store() const {
+    for (size_t k = 0; k < kSets; ++k) hn::StoreU(sum_[k], DoubleTag(), lanes_ + k * kDoubles);
+  }
+  void add(size_t set, hn::Vec<DoubleTag> v) { sum_[set] = hn::Add(sum_[set], v); }
+  // Vector k of those that 16 elements are.
+  void add(size_t k, Floats v) {
+    add(2 * k, hn::PromoteTo(DoubleTag(), hn::LowerHalf(HalfTag(), v)));
+    add(2 * k + 1, hn::PromoteTo(DoubleTag(), hn::UpperHalf(HalfTag(), v)));
+  }
+
+ private:
+  double* lanes_;
+  hn::Vec<DoubleTag> sum_[kSets];
+};
+
+// The same as learn, with the sums in registers.
+void learn_lanes(const Grad& g) {
+  Run r = {};
+  r.out_inv = g.inv;
+  r.out_zero = g.zero;
+  r.qmin = g.qmin;
+  r.qmax = g.qmax;
+  const PlainQuantizer quantize(r, 1);
+  const Floats low = hn::Set(kFloat, static_cast<float>(g.qmin - *g.zero));
+  const Floats high = hn::Set(kFloat, static_cast<float>(g.qmax - *g.zero));
+  const Floats s = hn::Set(kFloat, *g.scale), inverse = hn::Div(hn::Set(kFloat, 1.0f), s);
+  const Floats sign = hn::Set(kFloat, -0.0f);
+  Lanes lanes0(g.lanes0), lanes1(g.lanes1);
+  for (size_t i = 0; i < g.n; i += 16)
+    for (size_t k = 0; k < 16 / kLanes; ++k) {
+      const size_t at = i + k * kLanes;
+      const Floats x = hn::LoadU(kFloat, g.x + at), dy = hn::LoadU(kFloat, g.dy + at);
+      const Floats wide = quantize.real(x), f = hn::Min(hn::Max(wide, low), high);
+      const auto pass = hn::Eq(f, wide);
+      const Floats residue = hn::Mul(hn::Sub(hn::Mul(f, s), x), inverse);
+      store_dx(hn::IfThenElseZero(pass, dy), g, at);
+      lanes0.add(k, hn::Mul(dy, hn::IfThenElse(pass, residue, f)));
+      lanes1.add(k, hn::IfThenZeroElse(pass, hn::Xor(hn::Mul(dy, s), sign)));
+    }
+  lanes0.store();
+  lanes1.store();
 }
 
 void clip(const Grad& g) {
@@ -133,15 +191,6 @@ void clip(const Grad& g) {
   memcpy(g->t1 + whole, t1, bytes);
 }
 
-// The vectors of doubles that 16 lanes are, and half as many floats.
-using DoubleTag = hn::ScalableTag<double>;
-using HalfTag = hn::Rebind<float, DoubleTag>;
-constexpr size_t kDoubles = HWY_LANES(double), kSets = 16 / kDoubles;
-
-inline hn::Vec<DoubleTag> load_wide(const float* x) {
-  return hn::PromoteTo(DoubleTag(), hn::LoadU(HalfTag(), x));
-}
-
 }  // namespace
 }  // namespace octet
 
@@ -152,21 +201,20 @@ OCTET_KERNEL void OCTET_ROW(amax_f32_f32)(const Run* r) { apply<Amax>(r); }
 OCTET_KERNEL void OCTET_ROW(clamp_f32_f32)(const Run* r) { apply<Clamp>(r); }
 
 OCTET_KERNEL void OCTET_ROW(learn_f32_f32)(const Grad* g) {
-  if (g->step)
-    apply_grad(g, learn<false>);
+  if (g->lanes0)
+    learn_lanes(*g);
   else
-    apply_grad(g, learn<true>);
+    apply_grad(g, learn);
 }
 
 OCTET_KERNEL void OCTET_ROW(clip_f32_f32)(const Grad* g) { apply_grad(g, clip); }
 
 OCTET_KERNEL void OCTET_ROW(sum_f32_sums)(const float* x, size_t n, double* lanes) {
-  hn::Vec<DoubleTag> sum[kSets];
-  for (size_t k = 0; k < kSets; ++k) sum[k] = hn::LoadU(DoubleTag(), lanes + k * kDoubles);
+  Lanes sum(lanes);
   size_t i = 0;
   for (; i + 16 <= n; i += 16)
-    for (size_t k = 0; k < kSets; ++k) sum[k] = hn::Add(sum[k], load_wide(x + i + k * kDoubles));
-  for (size_t k = 0; k < kSets; ++k) hn::StoreU(sum[k], DoubleTag(), lanes + k * kDoubles);
+    for (size_t k = 0; k < kSets; ++k) sum.add(k, load_wide(x + i + k * kDoubles));
+  sum.store();
   for (size_t k = 0; i < n; ++i, ++k) lanes[k] += static_cast<double>(x[i]);
 }
 

@@ -12,17 +12,30 @@ struct Quantize : LaneOp<float, Out> {
   static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
-    const Quantizer<kUniform> quantize(r);
     const float* x = static_cast<const float*>(r.x);
+    if constexpr (!kUniform) {
+      const Quantizer<false> quantize(r);
+      Out* const y = static_cast<Out*>(r.y);
+      for (size_t i = 0; i < r.n; i += kLanes) {
+        const Floats t = quantize.scaled(hn::LoadU(kFloat, x + i), i);
+        store_bytes(quantize(quantize.shifted(t, i), i), y + i);
+      }
+    } else if (is_plain(r)) {
+      const PlainQuantizer quantize(r);
+      store_all(r, [&](size_t i) { return quantize(hn::LoadU(kFloat, x + i)); });
+    } else {
+      loop<false>(r);  // serves one set of parameters too
+    }
+  }
+
+ private:
+  // at(i): the integers of a vector.
+  template <class At>
+  static void store_all(const Run& r, const At& at) {
     Out* const y = static_cast<Out*>(r.y);
     size_t i = 0;
-    const auto at = [&](size_t k) {
-      return quantize(quantize.shifted(quantize.scaled(hn::LoadU(kFloat, x + k), k), k), k);
-    };
     if constexpr (sizeof(Out) == 1) {
-      for (; i + 4 * kLanes <= r.n; i += 4 * kLanes)
-        store_bytes4(at(i), at(i + kLanes), at(i + 2 * kLanes), at(i + 3 * kLanes), y + i,
-                     r.stream != 0);
+      for (; i + 4 * kLanes <= r.n; i += 4 * kLanes) store_four(at, i, y, r.stream != 0);
     } else {
       for (; r.stream && i + kLine <= r.n; i += kLine) {  // a cache line at a time
         alignas(64) Out line[kLine];
@@ -34,7 +47,6 @@ struct Quantize : LaneOp<float, Out> {
     for (; i < r.n; i += kLanes) store_bytes(at(i), y + i);
   }
 
- private:
   using OutTag = hn::ScalableTag<Out>;
   static constexpr OutTag kOut{};
   static constexpr size_t kLine = 64 / sizeof(Out), kStored = HWY_LANES(Out);
@@ -74,6 +86,8 @@ struct Dequantize : LaneOp<In, float> {
   static constexpr bool kStreams = true;
   template <bool kUniform>
   static void loop(const Run& r) {
+    // Wider integers are rarer: one loop serves one set of parameters too.
+    if constexpr (kUniform && sizeof(In) > 1) return loop<false>(r);
     const Dequantizer<In, kUniform> dequantize(r);
     for (size_t i = 0; i < r.n; i += kLanes)
       store(dequantize(load_ints(r.x, i, In()), i), r, static_cast<float*>(r.y) + i);

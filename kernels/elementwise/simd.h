@@ -17,6 +17,13 @@
 
 #define OCTET_JOIN_(a, b) a##b
 #define OCTET_JOIN(a, b) OCTET_JOIN_(a, b)
+// Before a loop that compilers must not unroll: many loads a turn fill the queue of misses before
+// prefetchers, which share it, have seen where the run goes.
+#if defined(__clang__)
+#define OCTET_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define OCTET_ROLLED _Pragma("GCC unroll 1")
+#endif
 // The kernel function of the registry row <row>_<isa>.
 #define OCTET_ROW(row) OCTET_JOIN(OCTET_JOIN(octet_, row), OCTET_JOIN(_, OCTET_ISA))
 
@@ -146,9 +153,6 @@ inline Run skip(const Run& r, size_t k, const Form& f) {
   part.n = whole;
   if (whole) loop(part);
   if (rest) apply_rest(&all, whole, rest, f, loop);
-#if HWY_ARCH_X86
-  if (part.stream) _mm_sfence();
-#endif
 }
 
 // Runs Op over r. Op has the element types X and Y, kStep, the elements of one turn of its loop,

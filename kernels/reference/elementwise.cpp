@@ -273,9 +273,15 @@ OCTET_KERNEL void octet_learn_f32_f32_scalar(const Grad* g) {
     float f = static_cast<float>(q);  // q - z
     if (g->float_zero) f -= at(g->float_zero, g->step, i);
     const float residue = (f * s - x) * (1.0f / s);
+    const float t0 = dy * (pass ? residue : f), t1 = pass ? 0.0f : -(dy * s);
     g->dx[i] = pass ? dy : 0.0f;
-    g->t0[i] = dy * (pass ? residue : f);
-    g->t1[i] = pass ? 0.0f : -(dy * s);
+    if (g->lanes0) {
+      g->lanes0[i % 16] += static_cast<double>(t0);
+      g->lanes1[i % 16] += static_cast<double>(t1);
+    } else {
+      g->t0[i] = t0;
+      g->t1[i] = t1;
+    }
   }
 }
 
@@ -341,10 +347,18 @@ OCTET_KERNEL void octet_minmaxcols_f32_range_scalar(const float* x, size_t rows,
     for (size_t j = 0; j < n; ++j) join(x[j], into + j);
 }
 
-OCTET_KERNEL void octet_bins_f32_s32_scalar(const float* x, size_t n, const Bins* b,
-                                            int32_t* index) {
-  for (size_t i = 0; i < n; ++i)
-    index[i] = b->form == kBinsPow2 ? pow2_bin(x[i], *b) : linear_bin(x[i], *b);
+OCTET_KERNEL void octet_bins_f32_s32_scalar(const float* x, size_t n, const Bins* b, int32_t* index,
+                                            uint16_t* ways) {
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t bin = b->form == kBinsPow2 ? pow2_bin(x[i], *b) : linear_bin(x[i], *b);
+    if (index) {
+      index[i] = bin;
+      continue;
+    }
+    const int32_t turn = static_cast<int32_t>(i % kZeroWays);
+    const int32_t place = bin < b->bins ? bin : b->bins + (bin == b->bins ? turn : kZeroWays);
+    ++ways[i % kBinWays * bin_room(b->bins) + static_cast<size_t>(place)];
+  }
 }
 
 OCTET_KERNEL int32_t octet_rowsum_u8_s32_scalar(const void* a, size_t n) {

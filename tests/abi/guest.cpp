@@ -59,7 +59,7 @@ extern "C" __attribute__((visibility("default"))) void quiet_run_path(
       on_fresh_thread(armed, [&] { status = job.run(&e.exec, nullptr); });
       report(host, job.name.c_str(), status);
     }
-    if (job.workspace(1) == 0) continue;
+    if (job.workspace(1) == 0 || !job.needs_workspace) continue;
     octet_error err;
     octet_status status = OCTET_OK;
     on_fresh_thread(armed, [&] { status = job.run(nullptr, &err); });

@@ -369,6 +369,7 @@ Job choose_job(int32_t chooser) {
   e->scheme.chooser = chooser;
   Job job;
   job.name = "choose_qparams, chooser " + std::to_string(chooser);
+  job.takes_exec = false;
   job.out = std::make_shared<Guarded>(kCount * 8);
   float* scale = job.out->as<float>();
   job.run = [e, scale](const octet_exec*, octet_error* err) {
@@ -510,6 +511,7 @@ Job fold_job() {
   f->desc.var = &f->var;
   Job job;
   job.name = "fold_batchnorm";
+  job.takes_exec = false;
   job.out = std::make_shared<Guarded>(f->w.size() * sizeof(float));
   float* to = job.out->as<float>();
   job.run = [f, to](const octet_exec*, octet_error* err) {
@@ -752,6 +754,7 @@ std::vector<Job> all_jobs(const octet_context* c) {
   std::vector<Job> jobs = layer_jobs(c, kJobM, kJobN, kJobK);
   for (const ConvKind& kind : kConvs) jobs.push_back(conv_job(c, kind));
   for (Job& job : other_jobs(c)) jobs.push_back(std::move(job));
+  for (Job& job : toolkit_jobs(c)) jobs.push_back(std::move(job));
   return jobs;
 }
 

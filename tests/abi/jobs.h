@@ -18,6 +18,8 @@ struct Job {
   std::function<size_t(int32_t threads)> workspace = [](int32_t) { return size_t{0}; };
   std::shared_ptr<Guarded> out;  // all that the call writes, except *err and the workspace
   bool large = false;            // has work for a pool
+  bool takes_exec = true;
+  bool needs_workspace = true;  // where there is one; else it serves threads alone
 };
 
 // One call of octet_op_run or octet_gemm for each kind of layer and of output; m rows. wanted: the
@@ -27,6 +29,8 @@ std::vector<Job> layer_jobs(
     const std::function<bool(octet_type)>& wanted = [](octet_type) { return true; });
 // Element-wise functions, observers, choosers, packing.
 std::vector<Job> other_jobs(const octet_context* c);
+// Training, conversion, observers' answers, text.
+std::vector<Job> toolkit_jobs(const octet_context* c);
 std::vector<Job> all_jobs(const octet_context* c);
 
 // Shapes of layer_jobs in all_jobs: edges on every side, and enough tiles for many tasks.

@@ -60,6 +60,11 @@ def main() -> int:
                 say(absent="This shape is not to its taste.")
             else:
                 say(ok=True, note="")
+        elif request["cmd"] == "prepare_pass":
+            if name == "unready":
+                say(absent="This pass is not to its taste.")
+            else:
+                say(ok=True, note="")
         elif request["cmd"] == "run":
             runs += 1
             if name == "dies" and runs > 40:

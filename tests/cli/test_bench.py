@@ -312,6 +312,90 @@ class Drivers(unittest.TestCase):
         self.assertRegex(done.stdout, r"\d\.\d\d \([-\d.]+\)!")
 
 
+PASSES = {  # bytes that an element has read and written
+    "quantize": (4, 1),
+    "quantize_rows": (4, 1),
+    "dequantize": (1, 4),
+    "dequantize_rows": (1, 4),
+    "fake_quant": (4, 5),
+    "fake_quant_rows": (4, 5),
+    "backward": (5, 4),
+    "learn_backward": (8, 4),
+    "step": (8, 5),
+    "clip": (4, 4),
+    "min_max": (4, 0),
+    "histogram": (4, 0),
+}
+
+
+class QuantPasses(unittest.TestCase):
+    def passes(self, *args: str) -> dict:
+        return octet_json("bench", "quant", "--mib", "1", "--repeat", "1", *args, "--json", "-")
+
+    def check(self, report: dict):
+        self.assertEqual(list(report), ["machine", "rows"])
+        for key in ("cpu", "version", "isa", "threads", "rounds", "l3", "huge_page_mib", "peer"):
+            self.assertIn(key, report["machine"])
+        self.assertEqual([row["pass"] for row in report["rows"]], list(PASSES))
+        for row in report["rows"]:
+            with self.subTest(row["pass"]):
+                self.assertNotIn("absent", row)
+                read, written = PASSES[row["pass"]]
+                self.assertEqual(row["elements"], 1 << 18)
+                self.assertEqual(row["bytes_read"], read * row["elements"])
+                self.assertEqual(row["bytes_written"], written * row["elements"])
+                self.assertEqual(row["bound"], "copy" if written else "read")
+                self.assertLessEqual(row["us_min"], row["us"])
+                self.assertLessEqual(row["us"], row["us_max"])
+                moved = row["bytes_read"] + row["bytes_written"]
+                share = 100 * moved / row["us"] * 1e6 / row["bound_bytes_per_second"]
+                self.assertAlmostEqual(row["percent_of_bound"] / share, 1)
+                self.assertGreater(row["percent_of_least"], 0.999 * row["percent_of_bound"])
+
+    def test_json_has_the_documented_form(self):
+        report = self.passes()
+        self.check(report)
+        self.assertEqual(report["machine"]["peer"], "")
+        for row in report["rows"]:
+            self.assertNotIn("peer_us", row)
+
+    def test_caps_threads_and_pages(self):
+        for isa in usable_isas():
+            report = self.passes("--isa", isa)
+            self.check(report)
+            self.assertEqual(report["machine"]["isa"], isa)
+        report = self.passes("--threads", "2", "--small-pages")
+        self.check(report)
+        self.assertEqual(report["machine"]["threads"], 2)
+        self.assertEqual(report["machine"]["huge_page_mib"], 0)
+
+    def test_a_peer(self):
+        report = self.passes("--peer", "good", "--peer-driver", DRIVER)
+        self.check(report)
+        self.assertEqual(report["machine"]["peer"], "good 1.0")
+        for row in report["rows"]:
+            self.assertAlmostEqual(row["ratio"], row["peer_us"] / row["us"])
+        for row in self.passes("--peer", "unready", "--peer-driver", DRIVER)["rows"]:
+            self.assertEqual(row["peer_absent"], "This pass is not to its taste.")
+            self.assertNotIn("ratio", row)
+        done = octet("bench", "quant", "--mib", "1", "--peer", "absent", "--peer-driver", DRIVER)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("It was left at home.", done.stderr)
+
+    def test_table(self):
+        done = octet("bench", "quant", "--mib", "1", "--repeat", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("64 x 4096 floats, 1 MiB", done.stdout)
+        for name in PASSES:
+            self.assertRegex(done.stdout, rf"(?m)^{name} +\d\+\d +[\d.]+ ")
+
+    def test_what_does_not_exist_is_refused(self):
+        for args in (["--mib", "0"], ["--isa", "nonsense"], ["--threads", "0"]):
+            done = octet("bench", "quant", *args)
+            self.assertEqual(done.returncode, 2, args)
+            self.assertRegex(done.stderr, r"^octet: [^\n]+\.\n$")
+
+
 class Explain(unittest.TestCase):
     def test_json(self):
         report = octet_json("explain", "gemm", "16", "64", "128", "--isa", ",".join(usable_isas()),

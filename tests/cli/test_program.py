@@ -108,10 +108,31 @@ class Demo(unittest.TestCase):
             self.assertEqual(sqnr, sorted(sqnr, reverse=True))
             self.assertGreater(sqnr[0], 25)
 
+    def test_every_calibration_serves_both_schemes(self):
+        self.need_study()
+        names = ["min-max", "percentile", "entropy", "MSE", "L2", "PyTorch's histogram"]
+        rows = {(row["calibration"], row["weights"]): row for row in self.study["methods"]}
+        self.assertEqual(list(dict.fromkeys(name for name, _ in rows)), names)
+        self.assertEqual(len(rows), len(self.study["methods"]))
+        eight, four, two = range(3)
+        self.assertEqual(self.study["bits"], [8, 4, 2])
+        for name in names:
+            with self.subTest(name):
+                tensor = rows[name, "per tensor"]["accuracy"]
+                channel = rows[name, "per channel"]["accuracy"]
+                for accuracy in (tensor, channel):
+                    self.assertGreaterEqual(accuracy[eight], self.study["float"] - 0.006)
+                    self.assertGreaterEqual(accuracy[four], self.study["float"] - 0.02)
+                self.assertGreater(channel[two], tensor[two] + 0.2)
+
     def test_data_helps_where_bits_are_few(self):
         self.need_study()
         two = self.study["bits"].index(2)
-        best = {row["weights"]: row["accuracy"][two] for row in self.study["methods"]}
+        best = {
+            row["weights"]: row["accuracy"][two]
+            for row in self.study["methods"]
+            if row["calibration"] == "min-max"
+        }
         self.assertGreater(best["per channel, least error"], best["per channel"] + 0.1)
         for method in ("GPTQ", "AdaRound"):
             self.assertGreater(best[method], best["per channel, least error"] + 0.05)

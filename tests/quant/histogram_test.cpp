@@ -4,6 +4,7 @@
 // merges and threads, the documented dependence of the others, growth and its limits.
 #include <algorithm>
 #include <memory>
+#include <numeric>
 
 #include "tests/quant/observers.h"
 
@@ -240,38 +241,30 @@ TEST_F(Histograms, BatchesOrderThreadsAndMergesDoNotShow) {
   std::vector<float> x = data(50000);
   for (float& v : x)
     if (std::fabs(v) > 1e30f) v = 3;  // else all but a few bins are empty
-  for (uint32_t flags : {0u, uint32_t{OCTET_SKIP_ZEROS}}) {
-    const octet_observer_desc d = desc(OCTET_OBSERVE_HISTOGRAM, 512, flags);
-    Observer whole(c, d);
-    whole.feed(vec(x));
-    const auto want = whole.save();
-    Observer batches(c, d);
-    for (size_t i = 0; i < x.size();) {
-      const size_t n = std::min<size_t>(1 + rng() % 3000, x.size() - i);
-      batches.feed(octet_vec(OCTET_F32, x.data() + i, static_cast<int64_t>(n)));
-      i += n;
-    }
-    EXPECT_EQ(batches.save(), want);
-    std::shuffle(x.begin(), x.end(), rng);
-    Observer shuffled(c, d);
-    shuffled.feed(octet_mat(OCTET_F32, x.data(), 100, 500));
-    EXPECT_EQ(shuffled.save(), want);
-    for (int order = 0; order < 2; ++order) {
-      Observer a(c, d), b(c, d), e(c, d);
-      a.feed(octet_vec(OCTET_F32, x.data(), 20000));
-      b.feed(octet_vec(OCTET_F32, x.data() + 20000, 1));
-      e.feed(octet_vec(OCTET_F32, x.data() + 20001, 29999));
-      Observer& first = order ? a : e;
-      Observer& last = order ? e : a;
-      ASSERT_EQ(octet_observer_merge(b, first, nullptr), OCTET_OK);
-      ASSERT_EQ(octet_observer_merge(last, b, nullptr), OCTET_OK);
-      EXPECT_EQ(last.save(), want);
-    }
-    const Context scalar("scalar");
-    Observer reference(scalar, d);
-    reference.feed(vec(x));
-    EXPECT_EQ(reference.save(), want);
-  }
+  for (uint32_t flags : {0u, uint32_t{OCTET_SKIP_ZEROS}})
+    expect_one_state(desc(OCTET_OBSERVE_HISTOGRAM, 512, flags), x);
+}
+
+// The range outgrows the bins within a feed, on one thread and in tasks of several; the first value
+// fills 16 bits.
+TEST_F(Histograms, GrowsWhileItCounts) {
+  std::vector<float> x(300000, 0.3f);
+  for (size_t i = 200000; i < x.size(); ++i)
+    x[i] = std::ldexp(i % 2 ? 1.0f : -1.7f, static_cast<int>(i / 3000) - 80);
+  const int32_t kind = OCTET_OBSERVE_HISTOGRAM;
+  Observer at_once(c, desc(kind, 64)), backwards(c, desc(kind, 64)), pieces(c, desc(kind, 64));
+  at_once.feed(vec(x));
+  std::vector<char> workspace(3 * 8 * (64 + 32) + 63);
+  octet_exec e = exec_with(run_reversed, 3);
+  e.workspace = workspace.data();
+  e.workspace_bytes = workspace.size();
+  backwards.feed(vec({x.rbegin(), x.rend()}), &e);
+  for (size_t i = 0; i < x.size(); i += 10)  // too few for tables
+    pieces.feed(octet_vec(OCTET_F32, x.data() + i, 10));
+  EXPECT_EQ(at_once.save(), pieces.save());
+  EXPECT_EQ(backwards.save(), pieces.save());
+  const std::vector<double> bins = saved_bins(at_once, kind);
+  EXPECT_EQ(std::accumulate(bins.begin(), bins.end(), 0.0), 300000);
 }
 
 TEST_F(Histograms, ThreadsWithAWorkspaceGiveTheSameBits) {

@@ -29,40 +29,8 @@ TEST_F(Observers, CountEverythingAndRangeOverTheFinite) {
 }
 
 TEST_F(Observers, BatchesOrderThreadsAndMergesDoNotShow) {
-  std::vector<float> x = data(50000);
-  Observer whole(c);
-  whole.feed(vec(x));
-  const auto want = whole.save();
-
-  Observer batches(c);
-  for (size_t i = 0; i < x.size();) {
-    const size_t n = std::min<size_t>(1 + rng() % 3000, x.size() - i);
-    batches.feed(octet_vec(OCTET_F32, x.data() + i, static_cast<int64_t>(n)));
-    i += n;
-  }
-  EXPECT_EQ(batches.save(), want);
-  std::shuffle(x.begin(), x.end(), rng);
-  for (int32_t threads = 1; threads <= 16; ++threads) {
-    Observer shuffled(c);
-    const octet_exec e = exec_with(threads % 2 ? run_reversed : run_first_only, threads);
-    shuffled.feed(octet_mat(OCTET_F32, x.data(), 100, 500), &e);
-    EXPECT_EQ(shuffled.save(), want);
-  }
-  for (int order = 0; order < 2; ++order) {
-    Observer a(c), b(c), d(c);
-    a.feed(octet_vec(OCTET_F32, x.data(), 20000));
-    b.feed(octet_vec(OCTET_F32, x.data() + 20000, 1));
-    d.feed(octet_vec(OCTET_F32, x.data() + 20001, 29999));
-    Observer& first = order ? a : d;
-    Observer& last = order ? d : a;
-    ASSERT_EQ(octet_observer_merge(b, first, nullptr), OCTET_OK);
-    ASSERT_EQ(octet_observer_merge(last, b, nullptr), OCTET_OK);
-    EXPECT_EQ(last.save(), want);
-  }
-  const Context scalar("scalar");
-  Observer reference(scalar);
-  reference.feed(vec(x));
-  EXPECT_EQ(reference.save(), want);
+  for (int32_t kind : {OCTET_OBSERVE_MINMAX, OCTET_OBSERVE_ABSMAX})
+    expect_one_state(observer_desc(kind), data(50000));
 }
 
 TEST_F(Observers, ZerosOfEitherSignAreTheSameState) {

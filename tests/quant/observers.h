@@ -3,6 +3,8 @@
 // An owned observer, and the fixture of all tests that feed some.
 #pragma once
 
+#include <algorithm>
+
 #include "tests/quant/support.h"
 
 namespace octet_test {
@@ -87,6 +89,44 @@ class Observers : public testing::Test {
     for (auto& v : x) v = hostile_float(rng, 0.5f);
     return x;
   }
+  // Batches, their order, threads, merges and instruction sets do not show in what observers by d
+  // save of x.
+  void expect_one_state(const octet_observer_desc& d, std::vector<float> x) {
+    Observer whole(c, d);
+    whole.feed(vec(x));
+    const auto want = whole.save();
+    Observer batches(c, d);
+    for (size_t i = 0; i < x.size();) {
+      const size_t n = std::min<size_t>(1 + rng() % 3000, x.size() - i);
+      batches.feed(octet_vec(OCTET_F32, x.data() + i, static_cast<int64_t>(n)));
+      i += n;
+    }
+    EXPECT_EQ(batches.save(), want);
+    std::shuffle(x.begin(), x.end(), rng);
+    const int64_t count = static_cast<int64_t>(x.size());
+    for (int32_t threads = 1; threads <= 16; ++threads) {
+      Observer shuffled(c, d);
+      const octet_exec e = exec_with(threads % 2 ? run_reversed : run_first_only, threads);
+      shuffled.feed(octet_mat(OCTET_F32, x.data(), 100, count / 100), &e);
+      EXPECT_EQ(shuffled.save(), want);
+    }
+    for (int order = 0; order < 2; ++order) {
+      Observer a(c, d), b(c, d), e(c, d);
+      a.feed(octet_vec(OCTET_F32, x.data(), 20000));
+      b.feed(octet_vec(OCTET_F32, x.data() + 20000, 1));
+      e.feed(octet_vec(OCTET_F32, x.data() + 20001, count - 20001));
+      Observer& first = order ? a : e;
+      Observer& last = order ? e : a;
+      ASSERT_EQ(octet_observer_merge(b, first, nullptr), OCTET_OK);
+      ASSERT_EQ(octet_observer_merge(last, b, nullptr), OCTET_OK);
+      EXPECT_EQ(last.save(), want);
+    }
+    const Context scalar("scalar");
+    Observer reference(scalar, d);
+    reference.feed(vec(x));
+    EXPECT_EQ(reference.save(), want);
+  }
+
   Context c;
   std::mt19937 rng{2024};
 };

@@ -287,6 +287,24 @@ void grad_row_test(const Row& row, std::mt19937& rng) {
           ASSERT_TRUE(octet_test::bits(got[j][i]) == octet_test::bits(want[j][i]) ||
                       (j && std::isnan(got[j][i]) && std::isnan(want[j][i])))
               << j << ": " << got[j][i] << ", not " << want[j][i] << " of " << x[i];
+      if (row.family != kLearn || k.step || k.divide || k.away || floats) continue;
+      // The terms of whole turns, added as they come.
+      k.n = n / 16 * 16;
+      double lanes[2][2][16];
+      for (int side = 0; side < 2; ++side) {
+        std::fill_n(&lanes[side][0][0], 32, 0.1);
+        k.lanes0 = lanes[side][0];
+        k.lanes1 = lanes[side][1];
+        k.dx = side ? want[1].data() : want[0].data();
+        k.dy = want[2].data();
+        k.stream = 0;
+        as<GradFn>(side ? &row : scalar)(&k);
+      }
+      for (int j = 0; j < 32; ++j) {
+        const double a = lanes[0][j / 16][j % 16], b = lanes[1][j / 16][j % 16];
+        ASSERT_TRUE(a == b || (std::isnan(a) && std::isnan(b))) << j << ": " << b << ", not " << a;
+      }
+      ASSERT_EQ(memcmp(want[0].data(), want[1].data(), k.n * sizeof(float)), 0);
     }
 }
 
@@ -433,14 +451,18 @@ void bins_row_test(const Row& row, std::mt19937& rng) {
       }
       gy.fill(0x5A);
       gz.fill(0x5A);
-      as<octet::BinsFn>(scalar)(x, n, &b, place<int32_t>(gy, n, variant));
-      as<octet::BinsFn> (&row)(x, n, &b, place<int32_t>(gz, n, variant));
+      as<octet::BinsFn>(scalar)(x, n, &b, place<int32_t>(gy, n, variant), nullptr);
+      as<octet::BinsFn> (&row)(x, n, &b, place<int32_t>(gz, n, variant), nullptr);
       ASSERT_EQ(memcmp(gy.data(), gz.data(), gy.size()), 0) << n << " variant " << variant;
       const int32_t* const index = place<int32_t>(gy, n, variant);
       for (size_t i = 0; i < n; ++i) {
         ASSERT_GE(index[i], 0);
         ASSERT_LE(index[i], b.bins + 1) << x[i];
       }
+      std::vector<uint16_t> want(octet::kBinWays * octet::bin_room(b.bins), 7), got = want;
+      as<octet::BinsFn>(scalar)(x, n, &b, nullptr, want.data());
+      as<octet::BinsFn> (&row)(x, n, &b, nullptr, got.data());
+      ASSERT_EQ(got, want) << n << " variant " << variant;
     }
 }
 
@@ -606,7 +628,7 @@ TEST(ScalarRows, BinsAreFloorsAndPartsOfARange) {
   wanted.out = OCTET_S32;
   const auto bin = [&](const octet::Bins& b, float x) {
     int32_t i = -1;
-    as<octet::BinsFn>(scalar_of(wanted))(&x, 1, &b, &i);
+    as<octet::BinsFn>(scalar_of(wanted))(&x, 1, &b, &i, nullptr);
     return i;
   };
   octet::Bins pow2 = {};

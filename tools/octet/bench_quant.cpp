@@ -2,10 +2,15 @@
 //
 // `octet bench quant`: passes over a matrix of floats that is larger than the caches, beside what
 // memory allows and PyTorch's own operators. A pass counts the bytes that it must read and write;
-// its bound is a plain copy of this machine, or a plain read where it writes nothing, measured in
-// turn with it.
+// its bound is the fastest plain copy of this machine, or plain read where it writes nothing,
+// measured in turn with it on the same memory. That is in huge pages, unless they are refused: with
+// small ones reads stop at the end of each, and which of them lie well is another in every run.
+#include <sys/mman.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -22,12 +27,16 @@
 namespace octet_cli {
 namespace {
 
-// Memory that begins a page and has been written.
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Memory that begins a huge page, if there are any, and has been written.
 class Memory {
  public:
-  explicit Memory(size_t bytes)
-      : data_(static_cast<char*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096))) {
+  Memory(size_t bytes, bool huge) {
+    const size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    data_.reset(static_cast<char*>(std::aligned_alloc(kHugePage, whole)));
     if (!data_) throw std::bad_alloc();
+    madvise(data_.get(), whole, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // the kernel may refuse
     std::memset(data_.get(), 1, bytes);
   }
   char* get() const { return data_.get(); }
@@ -38,6 +47,15 @@ class Memory {
   };
   std::unique_ptr<char, Free> data_;
 };
+
+// MiB of this process in huge pages.
+double huge_mib() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  std::string word;
+  while (file >> word)
+    if (word == "AnonHugePages:" && file >> word) return std::stod(word) / 1024;
+  return 0;
+}
 
 // One pass: what it moves, and its call.
 struct Pass {
@@ -50,10 +68,18 @@ struct Result {
   std::string name, absent;  // absent: the library refuses it
   double read = 0, written = 0;
   double seconds = 0, min = 0, max = 0;
-  double bound = 0;  // bytes per second of the copy, or the read
-  double peer = 0;   // seconds; 0: none
+  double bound = 0;      // bytes per second of the copy, or the read
+  double read_only = 0;  // of plain reads and writes alone
+  double write_only = 0;
+  double peer = 0;  // seconds; 0: none
   std::string peer_absent;
   double bytes(double elements) const { return (read + written) * elements; }
+  // The least seconds that an element can take: a copy reads as much as it writes, and where a pass
+  // does more of one, that alone may take longer.
+  double least() const {
+    const double one_way = std::max(read / read_only, written > 0 ? written / write_only : 0);
+    return std::max(one_way, bytes(1) / bound);
+  }
 };
 
 class QuantBench {
@@ -68,11 +94,11 @@ class QuantBench {
         columns_(4096),
         rows_(rows(options.mib, machine_)),
         count_(static_cast<size_t>(rows_ * columns_)),
-        x_(count_ * 4),
-        y_(count_ * 4),
-        q_(count_),
-        mask_(count_),
-        workspace_(count_ / 4096 * 16 + 4096),
+        x_(count_ * 4, options.huge),
+        y_(count_ * 4, options.huge),
+        q_(count_, options.huge),
+        mask_(count_, options.huge),
+        workspace_(kWorkspace + count_ / 4096 * 16, options.huge),
         scales_(static_cast<size_t>(rows_), 0.03f),
         zeros_(static_cast<size_t>(rows_), 0) {
     if (isa_ == "none")
@@ -81,12 +107,14 @@ class QuantBench {
     pin(cores_);
     fill();
     tensors();
+    huge_mib_ = huge_mib();
   }
 
   std::vector<Result> run() {
     std::unique_ptr<Peer> peer;
     if (!options_.peer.empty()) {
       cap_peers(isa_, options_.threads);
+      setenv("THP_MEM_ALLOC_ENABLE", options_.huge ? "1" : "0", 1);  // PyTorch's own switch
       Peers peers = open_peers({options_.peer}, isa_, options_.threads, {options_.peer_driver, ""});
       for (const AbsentPeer& absent : peers.absent)
         if (absent.name == options_.peer) throw std::runtime_error(absent.why);
@@ -106,14 +134,14 @@ class QuantBench {
                 machine_.cpu.c_str(), static_cast<long long>(machine_.l3 >> 10),
                 machine_.version.c_str(), isa_.c_str(), options_.threads,
                 options_.threads > 1 ? "s" : "", options_.repeat);
-    std::printf("%lld x %lld floats, %.0f MiB%s%s\n\n", static_cast<long long>(rows_),
-                static_cast<long long>(columns_), n * 4 / (1 << 20),
-                peer_text_.empty() ? "" : "; beside it ", peer_text_.c_str());
-    Table table({"pass", "bytes", "ms", "GB/s", "bound GB/s", "% of bound", "peer"},
-                {false, true, true, true, true, true, true});
+    std::printf("%lld x %lld floats, %.0f MiB; %.0f MiB of all in huge pages%s%s\n\n",
+                static_cast<long long>(rows_), static_cast<long long>(columns_), n * 4 / (1 << 20),
+                huge_mib_, peer_text_.empty() ? "" : "; beside it ", peer_text_.c_str());
+    Table table({"pass", "bytes", "ms", "GB/s", "bound GB/s", "% of bound", "% of least", "peer"},
+                {false, true, true, true, true, true, true, true});
     for (const Result& r : results) {
       if (!r.absent.empty()) {
-        table.add({r.name, "-", "-", "-", "-", "-", "-"});
+        table.add({r.name, "-", "-", "-", "-", "-", "-", "-"});
         continue;
       }
       const double speed = r.bytes(n) / r.seconds;
@@ -121,10 +149,13 @@ class QuantBench {
                  format("%.1f", speed / 1e9),
                  format("%.1f %s", r.bound / 1e9, r.written > 0 ? "copy" : "read"),
                  format("%.1f", 100 * speed / r.bound),
+                 format("%.1f", 100 * n * r.least() / r.seconds),
                  r.peer > 0 ? format("%.2f", r.peer / r.seconds) : "-"});
     }
     table.print();
-    std::printf("\npeer: its time by Octet's, above 1 Octet is faster\n");
+    std::printf(
+        "\nleast: the longest of its reads, its writes and a copy of its bytes, each by plain loops"
+        "\npeer: its time by Octet's, above 1 Octet is faster\n");
   }
 
   nlohmann::ordered_json to_json(const std::vector<Result>& results) const {
@@ -136,6 +167,7 @@ class QuantBench {
                                      {"threads", options_.threads},
                                      {"rounds", options_.repeat},
                                      {"l3", machine_.l3},
+                                     {"huge_page_mib", huge_mib_},
                                      {"peer", peer_text_}}},
                                    {"rows", nlohmann::ordered_json::array()}};
     for (const Result& r : results) {
@@ -150,7 +182,10 @@ class QuantBench {
                     {"us_max", r.max * 1e6},
                     {"bound", r.written > 0 ? "copy" : "read"},
                     {"bound_bytes_per_second", r.bound},
-                    {"percent_of_bound", 100 * r.bytes(n) / r.seconds / r.bound}});
+                    {"read_bytes_per_second", r.read_only},
+                    {"write_bytes_per_second", r.write_only},
+                    {"percent_of_bound", 100 * r.bytes(n) / r.seconds / r.bound},
+                    {"percent_of_least", 100 * n * r.least() / r.seconds}});
         if (r.peer > 0) row["peer_us"] = r.peer * 1e6;
         if (r.peer > 0) row["ratio"] = r.peer / r.seconds;
         if (!r.peer_absent.empty()) row["peer_absent"] = r.peer_absent;
@@ -161,6 +196,8 @@ class QuantBench {
   }
 
  private:
+  static constexpr size_t kWorkspace = size_t{4} << 20;  // the histograms' tables of many threads
+
   static std::vector<int> cores(size_t threads) {
     std::vector<int> all = usable_cores();
     all.resize(threads, all.empty() ? -1 : all.front());
@@ -213,7 +250,7 @@ class QuantBench {
     tq_.q = &one_;
     ts_.q = &each_;
     exec_.workspace = workspace_.get();
-    exec_.workspace_bytes = count_ / 4096 * 16 + 4096;
+    exec_.workspace_bytes = kWorkspace + count_ / 4096 * 16;
     exec_.parallel_for = Pool::parallel_for;
     exec_.pool = &pool_;
     exec_.max_threads = static_cast<int32_t>(options_.threads);
@@ -280,14 +317,21 @@ class QuantBench {
 
     const size_t bytes = count_ * 4 / options_.threads / 512 * 512;
     const bool copies = pass.written > 0;
-    std::vector<Candidate> candidates = {
-        timed([&pass](size_t n) {
-          for (size_t i = 0; i < n; ++i) pass.call();
-        }),
-        timed([this, bytes, copies](size_t n) {
-          for (size_t i = 0; i < n; ++i)
-            pool_.everywhere([&](size_t t) { plain(t * bytes, bytes, copies); });
-        })};
+    const auto plain = [this, bytes](Way way, bool wide) {
+      return timed([this, bytes, way, wide](size_t n) {
+        for (size_t i = 0; i < n; ++i)
+          pool_.everywhere([&](size_t t) { move(t * bytes, bytes, way, wide); });
+      });
+    };
+    std::vector<Candidate> candidates = {timed([&pass](size_t n) {
+                                           for (size_t i = 0; i < n; ++i) pass.call();
+                                         }),
+                                         plain(kRead, true),
+                                         plain(kRead, false),
+                                         plain(kCopy, true),
+                                         plain(kCopy, false),
+                                         plain(kWrite, true)};
+    const size_t first_peer = candidates.size();
     for (const auto& variant : offer.variants) {
       Candidate candidate;
       candidate.run = [one = variant.get()](size_t n) { return one->run(n); };
@@ -301,18 +345,27 @@ class QuantBench {
     r.seconds = candidates[0].seconds;
     r.min = candidates[0].min;
     r.max = candidates[0].max;
-    const double moved = static_cast<double>(bytes * options_.threads) * (copies ? 2 : 1);
-    r.bound = moved / candidates[1].seconds;
-    for (size_t i = 2; i < candidates.size(); ++i)
+    const double moved = static_cast<double>(bytes * options_.threads);
+    const auto fastest = [&](size_t i) {
+      return moved / std::min(candidates[i].seconds, candidates[i + 1].seconds);
+    };
+    r.read_only = fastest(1);
+    r.write_only = moved / candidates[5].seconds;
+    r.bound = copies ? 2 * fastest(3) : r.read_only;
+    for (size_t i = first_peer; i < candidates.size(); ++i)
       if (!candidates[i].lost) r.peer = candidates[i].seconds;
     return r;
   }
 
-  void plain(size_t first, size_t bytes, bool copies) const {
-    if (copies)
-      copy_loop(isa_)(y_.get() + first, x_.get() + first, bytes);
+  enum Way { kRead, kCopy, kWrite };
+  void move(size_t first, size_t bytes, Way way, bool wide) const {
+    char *const x = x_.get() + first, *const y = y_.get() + first;
+    if (way == kCopy)
+      copy_loop(isa_, wide)(y, x, bytes);
+    else if (way == kRead)
+      read_loop(isa_, wide)(x, bytes);
     else
-      read_loop(isa_)(x_.get() + first, bytes);
+      write_loop(isa_)(y, bytes);
   }
 
   const QuantBenchOptions& options_;
@@ -321,6 +374,7 @@ class QuantBench {
   std::vector<int> cores_;
   Pool pool_;
   std::string isa_, peer_text_;
+  double huge_mib_ = 0;
   int64_t columns_, rows_;
   size_t count_;
   Memory x_, y_, q_, mask_, workspace_;

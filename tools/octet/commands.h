@@ -63,6 +63,7 @@ struct QuantBenchOptions {
   std::string peer;                      // a driver's name; empty: none
   std::vector<std::string> peer_driver;  // its command; empty: the program's own
   size_t threads = 1, repeat = 15;
+  bool huge = true;  // huge pages, where the machine gives them
 };
 void run_bench_quant(const QuantBenchOptions& options);
 

@@ -112,6 +112,8 @@ void add_bench_quant(CLI::App* bench, QuantBenchOptions& options) {
       ->add_option("--peer-driver", options.peer_driver,
                    "Command of the peer's driver, separated by commas")
       ->delimiter(',');
+  quant->add_flag("--small-pages{false}", options.huge,
+                  "Memory in the smallest pages, not in huge ones");
   quant->add_option("--repeat", options.repeat, "Interleaved rounds")
       ->check(CLI::Range(size_t{1}, size_t{10000}))
       ->capture_default_str();

@@ -12,14 +12,19 @@
 
 namespace octet_cli {
 
-// Reads bytes (a multiple of 512) from data, 64-byte aligned, once, with the loads of that ISA.
+// Reads bytes (a multiple of 512) from data, 64-byte aligned, once, with the loads of that ISA. Not
+// wide: 32 bytes a turn, by a single load, which prefetchers may follow better.
 using ReadLoop = void (*)(const void* data, size_t bytes);
-ReadLoop read_loop(std::string_view isa);
+ReadLoop read_loop(std::string_view isa, bool wide = true);
 
 // Copies bytes (a multiple of 512) between memory that is 64-byte aligned, past the caches where
-// the architecture can.
+// the architecture can. Not wide: likewise.
 using CopyLoop = void (*)(void* to, const void* from, size_t bytes);
-CopyLoop copy_loop(std::string_view isa);
+CopyLoop copy_loop(std::string_view isa, bool wide = true);
+
+// Writes bytes (a multiple of 512), likewise.
+using WriteLoop = void (*)(void* to, size_t bytes);
+WriteLoop write_loop(std::string_view isa);
 
 // caches: of one core; L3 is shared by the threads. A cache that is unknown (0) counts as a usual
 // one.
