@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/benchmarks.md from what `octet bench conv --json` and `octet bench net --json`
-wrote.
+"""The tables of docs/measured from what `octet bench gemm|conv|net|quant --json` wrote.
 
-    markdown.py FILE.json...              all of it
-    markdown.py --only classes FILE.json  rows, losses, classes, totals or nets alone
+    markdown.py FILE.json...                all of it
+    markdown.py --only classes,losses FILE  these parts alone
 
-rows     every layer; losses: those where a peer of the same cap is faster than 0.97 of Octet
-classes  geometric means of the ratios by class of layer, and the lowest ratio of each
+machine  what ran: CPU, caches, bandwidths, rounds, peers and the code that each of them used
+classes  geometric means of the ratios by set (GEMM) or by class of layer, and the lowest of each
 totals   what the layers of a network take together
+losses   rows where a peer of the same cap takes less than 0.97 of Octet's time, or the best float
+         less than all of it
+rows     every shape or layer
 nets     whole networks
+passes   of quantization
 """
 
 import argparse
@@ -18,7 +21,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-PARTS = ("rows", "losses", "classes", "totals", "nets")
+PARTS = ("machine", "classes", "totals", "losses", "rows", "nets", "passes")
 LOSS = 0.97
 
 
@@ -48,16 +51,54 @@ def names_of(rows: list[dict]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row["peers"]))
 
 
+def text_of(row: dict) -> str:
+    shape = row["shape"]
+    return shape.get("layer") or f"{shape['m']} {shape['n']} {shape['k']}"
+
+
+def class_of(row: dict) -> str:
+    return row["shape"].get("class") or row["set"]
+
+
+def machine(files: list[dict]) -> str:
+    body = []
+    for file in files:
+        card = file["machine"]
+        caps = card.get("bandwidth_gbps", {}).items()
+        peers = [
+            f"{name} {peer.get('version') or ''}".strip()
+            + "".join(f", {cap}: {isa}" for cap, isa in peer.get("isa", {}).items())
+            for name, peer in card.get("peers", {}).items()
+        ]
+        reads = [
+            f"{cap}: " + ", ".join(f"{level} {gbps:.0f}" for level, gbps in levels.items())
+            for cap, levels in caps
+        ]
+        peaks = [f"{isa} {gops:.0f}" for isa, gops in file.get("peaks", {}).items()]
+        body.append(
+            [
+                card["cpu"],
+                str(card["threads"]),
+                str(card["rounds"]),
+                "; ".join(peaks),
+                "; ".join(reads),
+                "; ".join(peers) or card.get("peer", ""),
+            ]
+        )
+    heading = ["CPU", "threads", "rounds", "peaks, GOPS", "read bandwidth, GB/s", "peers"]
+    return table(heading, body)
+
+
 def layers(rows: list[dict]) -> str:
     names = names_of(rows)
-    heading = ["layer", "cap", "GOPS", "% of peak", "% of bound", *names, "fp32", "how"]
+    heading = ["shape", "cap", "GOPS", "% of peak", "% of bound", *names, "fp32", "kernel or way"]
     body = []
     for row in rows:
         peak = "" if row["pct_peak"] is None else f"{row['pct_peak']:.0f}"
         peers = [ratio(row["peers"].get(name)) for name in names]
         figures = [f"{row['gops']:.0f}", peak, f"{row['pct_bound']:.0f}"]
-        how = row["why"].split(":")[0]
-        body.append([row["shape"]["layer"], row["isa"], *figures, *peers, ratio(row["fp32"]), how])
+        how = row["why"].split(":")[0] if "layer" in row["shape"] else f"`{row['kernel']}`"
+        body.append([text_of(row), row["isa"], *figures, *peers, ratio(row["fp32"]), how])
     return table(heading, body)
 
 
@@ -71,8 +112,8 @@ def losses(rows: list[dict]) -> str:
         least, name = found if found and found[0] < LOSS else (row["fp32"]["ratio"], "fp32")
         body.append(
             [
-                row["shape"]["class"],
-                row["shape"]["layer"],
+                class_of(row),
+                text_of(row),
                 row["isa"],
                 f"{least:.2f}",
                 name,
@@ -82,7 +123,7 @@ def losses(rows: list[dict]) -> str:
                 row["why"],
             ]
         )
-    heading = ["class", "layer", "cap", "ratio", "to", "us", "% of bound", "kernel", "how"]
+    heading = ["class", "shape", "cap", "ratio", "to", "us", "% of bound", "kernel", "how"]
     return table(heading, sorted(body, key=lambda line: (line[2], line[0], float(line[3]))))
 
 
@@ -91,7 +132,7 @@ def classes(rows: list[dict]) -> str:
     ratios: dict[tuple, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     lowest: dict[tuple, tuple[float, str]] = {}
     for row in rows:
-        group = (row["isa"], row["shape"]["class"])
+        group = (row["isa"], class_of(row))
         for name, peer in row["peers"].items():
             if not peer["other_cap"]:
                 ratios[group][name].append(counted(peer))
@@ -99,9 +140,7 @@ def classes(rows: list[dict]) -> str:
             ratios[group]["fp32"].append(row["fp32"]["ratio"])
         if found := best(row):
             ratios[group]["fastest"].append(found[0])
-            lowest[group] = min(
-                lowest.get(group, (math.inf, "")), (found[0], row["shape"]["layer"])
-            )
+            lowest[group] = min(lowest.get(group, (math.inf, "")), (found[0], text_of(row)))
         ratios[group]["rows"].append(1)
     body = []
     for group, by_name in ratios.items():
@@ -142,22 +181,47 @@ def nets(files: list[dict]) -> str:
     return table(heading, body)
 
 
+def passes(files: list[dict]) -> str:
+    body = []
+    for row in (row for file in files for row in file["rows"] if "pass" in row):
+        rate = (row["bytes_read"] + row["bytes_written"]) / row["us"] / 1e3
+        peer = row.get("peer") or {}
+        body.append(
+            [
+                row["pass"],
+                f"{row['us'] / 1e3:.2f}",
+                f"{rate:.1f}",
+                f"{row['bound_bytes_per_second'] / 1e9:.1f}, {row['bound']}",
+                f"{row['percent_of_bound']:.0f}",
+                f"{peer['ratio']:.2f}" if peer.get("ratio") else "",
+            ]
+        )
+    return table(["pass", "ms", "GB/s", "bound GB/s", "% of it", "PyTorch's time by Octet's"], body)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", default=",".join(PARTS), help="comma-separated: %(default)s")
     given = parser.parse_args()
+    chosen = given.only.split(",")
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(PARTS)}")
     files = [json.loads(path.read_text()) for path in given.files]
-    rows = [row for file in files for row in file.get("rows", []) if "layer" in row["shape"]]
+    rows = [row for file in files for row in file.get("rows", []) if "shape" in row]
+    conv = any("layer" in row["shape"] for row in rows)
+    quant = [file for file in files if any("pass" in row for row in file.get("rows", []))]
     parts = {
-        "rows": lambda: layers(rows) if rows else "",
-        "losses": lambda: losses(rows) if rows else "",
+        "machine": lambda: machine(files),
         "classes": lambda: classes(rows) if rows else "",
-        "totals": lambda: totals(files) if rows else "",
+        "totals": lambda: totals(files) if conv else "",
+        "losses": lambda: losses(rows) if rows else "",
+        "rows": lambda: layers(rows) if rows else "",
         "nets": lambda: nets(files) if any("nets" in file for file in files) else "",
+        "passes": lambda: passes(quant) if quant else "",
     }
     for name, part in parts.items():
-        if given.only in (None, name) and (text := part()):
+        if name in chosen and (text := part()):
             print(text)
 
 
