@@ -301,12 +301,12 @@ struct Bins {
   int32_t absolute, skip_zeros;
 };
 // index[i] is the bin of element i; or, where index is null, the elements are counted:
-// ways[(i mod 2) * bin_room(bins) + place] grows by one. Their place is their bin, that of index
-// `bins` is bins + i mod 16, that of index bins + 1 is bins + 16: equal neighbours, of which zeros
-// are the commonest, do not wait for each other. A way counts to 65,535.
+// ways[(i mod 2) * (bins + kBinSpare) + place] grows by one. Their place is their bin, that of
+// index `bins` is bins + i mod 16, that of index bins + 1 is bins + 16: equal neighbours, of which
+// zeros are the commonest, do not wait for each other. A way counts to 65,535.
 typedef void BinsFn(const float* x, size_t n, const Bins*, int32_t* index, uint16_t* ways);
 constexpr int32_t kBinWays = 2, kZeroWays = 16;
-constexpr size_t bin_room(int32_t bins) { return static_cast<size_t>(bins) + 2 * kZeroWays; }
+constexpr size_t kBinSpare = 2 * kZeroWays;  // places of a way beside its bins
 
 typedef int32_t RowSumFn(const void* a, size_t n);  // sum of n bytes, modulo 2^32
 

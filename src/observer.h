@@ -25,6 +25,8 @@ struct Edges {
   bool whole;
 };
 
+// Places of a table: a bin or one of the others.
+constexpr size_t bin_room(int32_t bins) { return static_cast<size_t>(bins) + kBinSpare; }
 // A table of one task: counts in 32 bits and, behind them, the kernel's in 16.
 constexpr size_t table_bytes(int32_t bins) {
   return bin_room(bins) * (sizeof(uint32_t) + kBinWays * sizeof(uint16_t));

@@ -62,6 +62,8 @@ struct Linear {
   }
 };
 
+constexpr int32_t kTurns[kZeroWays] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
 // The indices of n elements. turns: those that count zeros begin at `bins` and go on with each
 // element up to 16, then again; as kernel.h has it.
 template <class Index>
@@ -71,7 +73,7 @@ void fill(const float* x, size_t n, const Bins& b, bool turns, int32_t* index) {
   Ints zero[kVectors];
   for (size_t k = 0; k < kVectors; ++k)
     zero[k] = hn::Add(hn::Set(kInt, b.bins),
-                      turns ? hn::Iota(kInt, static_cast<int32_t>(k * kLanes)) : hn::Zero(kInt));
+                      turns ? hn::LoadU(kInt, kTurns + k * kLanes) : hn::Zero(kInt));
   const Ints outside = hn::Set(kInt, b.bins + (turns ? kZeroWays : 1));
   size_t i = 0;
   for (; i + kZeroWays <= n; i += kZeroWays)
@@ -92,7 +94,7 @@ template <class Index>
 void count(const float* x, size_t n, const Bins& b, uint16_t* ways) {
   constexpr size_t kBlock = 256;
   alignas(64) uint32_t at[kBlock];
-  uint16_t* const odd = ways + bin_room(b.bins);
+  uint16_t* const odd = ways + static_cast<size_t>(b.bins) + kBinSpare;
   while (n) {
     const size_t size = n < kBlock ? n : kBlock;
     fill<Index>(x, size, b, true, reinterpret_cast<int32_t*>(at));

@@ -357,7 +357,8 @@ OCTET_KERNEL void octet_bins_f32_s32_scalar(const float* x, size_t n, const Bins
     }
     const int32_t turn = static_cast<int32_t>(i % kZeroWays);
     const int32_t place = bin < b->bins ? bin : b->bins + (bin == b->bins ? turn : kZeroWays);
-    ++ways[i % kBinWays * bin_room(b->bins) + static_cast<size_t>(place)];
+    const size_t way = i % kBinWays * (static_cast<size_t>(b->bins) + kBinSpare);
+    ++ways[way + static_cast<size_t>(place)];
   }
 }
 

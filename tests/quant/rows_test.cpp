@@ -459,7 +459,9 @@ void bins_row_test(const Row& row, std::mt19937& rng) {
         ASSERT_GE(index[i], 0);
         ASSERT_LE(index[i], b.bins + 1) << x[i];
       }
-      std::vector<uint16_t> want(octet::kBinWays * octet::bin_room(b.bins), 7), got = want;
+      std::vector<uint16_t> want(octet::kBinWays * (static_cast<size_t>(b.bins) + octet::kBinSpare),
+                                 7),
+          got = want;
       as<octet::BinsFn>(scalar)(x, n, &b, nullptr, want.data());
       as<octet::BinsFn> (&row)(x, n, &b, nullptr, got.data());
       ASSERT_EQ(got, want) << n << " variant " << variant;
