@@ -27,21 +27,21 @@ uint32_t dot(const Tile& t, int32_t i, int32_t j) {
     for (int32_t v = 0; v < vectors; ++v)
       for (int32_t s = 0; s < slots; ++s, w += step) {
         if (lane_column(kr, wide, v, s) != j % kPanel) continue;
-        const uint8_t* x = a + s % (kPanel / step) * step;
+        const uint8_t* x = a + lane_channel(kr, wide, v, s);
         for (int32_t k = 0; k < step; ++k) sum += static_cast<uint32_t>(x[k] * w[k]);
       }
   }
   return sum;
 }
 
-template <class Weight, Out kOut>
+template <class Weight>
 void tile(const Tile& t) {
   for (int32_t i = 0; i < t.m; ++i) {
     char* row = static_cast<char*>(t.c) + i * t.ldc;
     for (int32_t j = 0; j < t.n; ++j) {
       const uint32_t sum = dot<Weight>(t, i, j);
       const int32_t r = t.row0 + i, c = t.col0 + j;
-      store<kOut>(corrected(sum, *t.finish, r, c), *t.finish, r, c, row, j);
+      store<Out::kQ8>(corrected(sum, *t.finish, r, c), *t.finish, r, c, row, j);
     }
   }
 }
@@ -51,14 +51,13 @@ void tile(const Tile& t) {
 
 using namespace octet;
 
-#define OCTET_LANE(weight, out, kr, Weight, kOut)                                           \
-  OCTET_KERNEL void octet_gemmlane_u8##weight##_##out##_4x16c##kr##_scalar(const Tile* t) { \
-    tile<Weight, Out::kOut>(*t);                                                            \
+#define OCTET_LANE(weight, kr, Weight)                                                 \
+  OCTET_KERNEL void octet_gemmlane_u8##weight##_q8_4x16c##kr##_scalar(const Tile* t) { \
+    tile<Weight>(*t);                                                                  \
   }
 
-OCTET_LANE(s8, q8, 4, int8_t, kQ8)
-OCTET_LANE(s8, q8, 8, int8_t, kQ8)
-OCTET_LANE(s8, f32, 4, int8_t, kF32)
-OCTET_LANE(s8, f32, 8, int8_t, kF32)
-OCTET_LANE(s16, q8, 4, int16_t, kQ8)
-OCTET_LANE(s16, q8, 8, int16_t, kQ8)
+OCTET_LANE(s8, 4, int8_t)
+OCTET_LANE(s8, 8, int8_t)
+OCTET_LANE(s8, 16, int8_t)
+OCTET_LANE(s16, 4, int16_t)
+OCTET_LANE(s16, 8, int16_t)

@@ -330,7 +330,7 @@ void draw_shape(Rng* rng, ConvKind kind, ConvLayer* l) {
     l->channels = l->groups * rng->pick<int64_t>({2, 3, 4, 8, 20});
     l->outputs = l->groups * rng->pick<int64_t>({1, 2, 3, 4, 8, 15, 16, 20, 33});
   } else if (kind == ConvKind::kSmallGroups) {
-    const int64_t group = rng->pick<int64_t>({2, 4, 4, 8, 8});
+    const int64_t group = rng->pick<int64_t>({2, 4, 4, 8, 8, 16});
     l->transposed = rng->chance(15);
     l->channels = l->outputs = rng->pick<int64_t>({16, 32, 48, 64, 80, 128, 160});
     l->groups = static_cast<int32_t>(l->channels / group);
