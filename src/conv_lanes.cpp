@@ -28,8 +28,9 @@ int32_t lane_channels(const Conv& v) {
   const int64_t n = f.group_in();
   if (f.groups < 2 || f.depthwise || v.w.has_zero || n != f.group_out()) return 0;
   if (f.in_channels % 16) return 0;  // whole panels alone
+  // Groups of 16 have tiles too, but those wait for images beyond the caches.
   // Two groups of 2 channels are one of 4, half of whose weights are 0.
-  return n == 2 ? 4 : n == 4 || n == 8 || n == 16 ? static_cast<int32_t>(n) : 0;
+  return n == 2 ? 4 : n == 4 || n == 8 ? static_cast<int32_t>(n) : 0;
 }
 
 size_t lanes_bytes(const Conv& v) {

@@ -10,7 +10,7 @@
 
 namespace octet {
 
-// The channels of a group as the tiles count them, 4, 8 or 16; 0: they do not take this layer.
+// The channels of a group as the tiles count them, 4 or 8; 0: they do not take this layer.
 int32_t lane_channels(const Conv& v);
 
 // The copy, 64-byte aligned: v.lane and v.direct_table are set.
