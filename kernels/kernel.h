@@ -172,13 +172,12 @@ struct GroupTile {
 typedef void GroupTileFn(const GroupTile*);
 constexpr int32_t kPairBlock = 128;  // k of one pair
 
-// Tiles of the family gemmlane, for groups of kr = 4, 8 or 16 channels that have as many columns:
+// Tiles of the family gemmlane, for groups of kr = 4 or 8 channels that have as many columns:
 // column j reads the channels j / kr * kr + i, i < kr, of its row, of which nr bytes are read, and
 // no others. Tile with kc = kr, n = nr, indexed rows, without init; a finish, without row_a, row_b
 // and row_scale. B of a panel is [taps] of 16 * kr weights:
 //   weight S8    [kr / 4 vectors][16 slots][4 k]; slot s of vector v: quad q = s % 4 of the 16
-//                channels under the panel, so that 16 bytes of A are an operand for all slots; kr
-//                16: quad v, which is the order of canonical panels
+//                channels under the panel, so that 16 bytes of A are an operand for all slots
 //   weight S16   [kr vectors][8 slots][2 k]; slot s: pair s of the 16 channels. A is widened as
 //   read
 // A column's slots, one for each quad or pair of its group, are added at the end; lane_column says

@@ -13,16 +13,15 @@ namespace octet {
 // a group. wide: weights are S16.
 [[maybe_unused]] static int32_t lane_column(int32_t kr, bool wide, int32_t vector, int32_t slot) {
   if (wide) return slot / (kr / 2) * kr + vector;
-  if (kr == 16) return slot;
   const int32_t quad = slot % 4, low = slot / 4 % 2, high = slot / 8;
   if (kr == 4) return quad * 4 + low * 2 + high;
   return quad / 2 * 8 + low * 4 + high * 2 + vector;
 }
 
 // The first of the channels, of the 16 under the panel, that the slot reads: 4, or 2 where wide.
-[[maybe_unused]] static int32_t lane_channel(int32_t kr, bool wide, int32_t vector, int32_t slot) {
+[[maybe_unused]] static int32_t lane_channel(bool wide, int32_t slot) {
   if (wide) return slot * 2;
-  return (kr == 16 ? vector : slot % 4) * 4;
+  return slot % 4 * 4;
 }
 
 }  // namespace octet

@@ -16,7 +16,7 @@ void move_tap(const int8_t* from, int32_t kr, Weight* to) {
   for (int32_t vector = 0; vector < (wide ? kr : kr / 4); ++vector)
     for (int32_t slot = 0; slot < slots; ++slot) {
       const int32_t column = lane_column(kr, wide, vector, slot);
-      const int32_t first = lane_channel(kr, wide, vector, slot);
+      const int32_t first = lane_channel(wide, slot);
       for (int32_t k = first; k < first + step; ++k) *to++ = from[k / 4 * 64 + column * 4 + k % 4];
     }
 }
@@ -28,7 +28,6 @@ int32_t lane_channels(const Conv& v) {
   const int64_t n = f.group_in();
   if (f.groups < 2 || f.depthwise || v.w.has_zero || n != f.group_out()) return 0;
   if (f.in_channels % 16) return 0;  // whole panels alone
-  // Groups of 16 have tiles too, but those wait for images beyond the caches.
   // Two groups of 2 channels are one of 4, half of whose weights are 0.
   return n == 2 ? 4 : n == 4 || n == 8 ? static_cast<int32_t>(n) : 0;
 }

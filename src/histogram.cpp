@@ -64,9 +64,11 @@ Source make_source(const View& x, int32_t axis) {
   return s;
 }
 
-// Hands elements begin .. end - 1 of a channel to use(x, n), at most kSize at once.
+// Hands elements begin .. end - 1 of a channel to use(x, n), at most kSize at once. Not inlined:
+// the buffers of several would add up on one stack.
 template <int64_t kSize = kIndexed, class Use>
-void pieces(const Source& s, int64_t channel, int64_t begin, int64_t end, const Use& use) {
+[[gnu::noinline]] void pieces(const Source& s, int64_t channel, int64_t begin, int64_t end,
+                              const Use& use) {
   float copy[kSize];
   if (begin >= end) return;
   Cursor at(s.walk, begin / s.inner);

@@ -27,7 +27,7 @@ uint32_t dot(const Tile& t, int32_t i, int32_t j) {
     for (int32_t v = 0; v < vectors; ++v)
       for (int32_t s = 0; s < slots; ++s, w += step) {
         if (lane_column(kr, wide, v, s) != j % kPanel) continue;
-        const uint8_t* x = a + lane_channel(kr, wide, v, s);
+        const uint8_t* x = a + lane_channel(wide, s);
         for (int32_t k = 0; k < step; ++k) sum += static_cast<uint32_t>(x[k] * w[k]);
       }
   }
@@ -58,6 +58,5 @@ using namespace octet;
 
 OCTET_LANE(s8, 4, int8_t)
 OCTET_LANE(s8, 8, int8_t)
-OCTET_LANE(s8, 16, int8_t)
 OCTET_LANE(s16, 4, int16_t)
 OCTET_LANE(s16, 8, int16_t)

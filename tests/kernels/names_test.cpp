@@ -121,7 +121,7 @@ TEST(Rows, HaveWhatTheirFamilyNeeds) {
     } else if (row.family == kGemmLane) {
       EXPECT_GE(row.mr, 1);
       EXPECT_EQ(row.nr % 16, 0);
-      EXPECT_TRUE(row.kr == 4 || row.kr == 8 || row.kr == 16);
+      EXPECT_TRUE(row.kr == 4 || row.kr == 8);
       EXPECT_TRUE(row.weight == OCTET_S8 || row.weight == OCTET_S16);
       EXPECT_EQ(row.rows, kRowsIndexed);
       EXPECT_GT(row.cycles_k4, 0);
