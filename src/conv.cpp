@@ -165,6 +165,17 @@ octet_status choose_depthwise(octet_error* err, const octet_context& c, Conv* v)
   v->linear.table.rows[0] = row;  // for its form
   take_form(c, &v->linear);
   v->depthwise_bytes = size_depthwise(v->w, *row, v->axes, &v->depthwise);
+  // Kernels number what lies under a window in 32 bits; its workspace would be 512 GiB and more.
+  const StripForm& f = v->depthwise.form;
+  const int64_t units = int64_t{f.planes} * f.units,
+                reach = int64_t{f.kernel[1] - 1} * f.dilation[1];
+  if (reach > INT32_MAX / units - 1)
+    return fail(
+        err, OCTET_ERR_UNSUPPORTED,
+        "octet_geometry.dilation[%d] is %d, so that a window of this depthwise kernel reaches "
+        "over %lld columns; %lld is the most; use a smaller dilation.",
+        v->rank - 1, f.dilation[1], static_cast<long long>(reach) + 1,
+        static_cast<long long>(INT32_MAX / units));
   return OCTET_OK;
 }
 

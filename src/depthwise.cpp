@@ -375,7 +375,7 @@ void run_at(const Job& job, const Place& p, Depthwise* d) {
   d->whole = whole_columns(job, p, *d);
   d->pad = call.pad;
   d->flip = call.flip;
-  d->ldc = pixel_bytes(p, call.step_y);
+  d->ldc = p.pixels > 1 ? pixel_bytes(p, call.step_y) : 0;
   DepthwiseOut out[kMaxStripRows];
   Finish finish[kMaxStripRows];
   const int64_t item = l.row->out == kOutQ8 ? 1 : 4;
@@ -391,7 +391,7 @@ void run_at(const Job& job, const Place& p, Depthwise* d) {
     finish[r] = finish_from(job.finish, p.channel);
     if (!call.r) continue;
     finish[r].residual = call.r + bytes_to(p, call.step_r, r) + p.channel * item;
-    finish[r].ldr = pixel_bytes(p, call.step_r);
+    finish[r].ldr = p.pixels > 1 ? pixel_bytes(p, call.step_r) : 0;
   }
   d->out = out;
   reinterpret_cast<DepthwiseFn*>(l.row->fn)(d);
@@ -440,7 +440,8 @@ void run_along(const Job& job, Place p, int64_t first, int64_t last, const uint8
     const uint8_t* row = x;
     if (step) {
       count = alike(f, w, p.ow, step, p.outputs, count);
-      d->pitch = step * w.stride * call.step_x[3];
+      // Of one pixel it may be beyond 64 bits, and counts for nothing.
+      d->pitch = count > 1 ? step * w.stride * call.step_x[3] : 0;
       const int64_t ih = p.oh * h.stride - h.pad_lo;
       d->columns = static_cast<int32_t>(count);
       d->left = inside(h, ih) ? 0 : d->columns;
@@ -448,7 +449,7 @@ void run_along(const Job& job, Place p, int64_t first, int64_t last, const uint8
       if (!d->left) row += ih * call.step_x[2];
     } else {
       p.oh = pixel;
-      d->pitch = h.stride * call.step_x[2];
+      d->pitch = count > 1 ? h.stride * call.step_x[2] : 0;
       row += find_columns(h, pixel * h.stride - h.pad_lo, count, h.stride, d) * call.step_x[2];
     }
     p.pixels = static_cast<int32_t>(count);

@@ -54,6 +54,25 @@ class ConvOps : public testing::Test {
   octet_exec exec_ = sized<octet_exec>();
 };
 
+// Windows that the depthwise kernels could not number.
+TEST_F(ConvOps, DepthwiseReach) {
+  std::vector<float> values(8 * 3 * 3, 0.5f);
+  octet_tensor source = octet_nhwc(OCTET_F32, values.data(), 8, 3, 3, 1);
+  octet_weights_desc wd = sized<octet_weights_desc>();
+  g_.groups = 8;
+  wd.source = &source;
+  wd.geometry = &g_;
+  octet_weights* w = nullptr;
+  octet_error e{};
+  ASSERT_EQ(octet_weights_create(context_.get(), &wd, nullptr, &w, &e), OCTET_OK) << e.text;
+  const Weights owner(w);
+  d_.weights = w;
+  g_.pad_lo[1] = g_.pad_hi[1] = INT32_MAX;
+  EXPECT_ACCEPTED(create(err));
+  g_.dilation[1] = INT32_MAX;
+  EXPECT_REFUSED(OCTET_ERR_UNSUPPORTED, create(err), "octet_geometry.dilation[1] is 2147483647");
+}
+
 TEST_F(ConvOps, Create) {
   EXPECT_ACCEPTED(create(err));
   octet_op* op = nullptr;
