@@ -185,7 +185,6 @@ def passes(files: list[dict]) -> str:
     body = []
     for row in (row for file in files for row in file["rows"] if "pass" in row):
         rate = (row["bytes_read"] + row["bytes_written"]) / row["us"] / 1e3
-        peer = row.get("peer") or {}
         body.append(
             [
                 row["pass"],
@@ -193,10 +192,12 @@ def passes(files: list[dict]) -> str:
                 f"{rate:.1f}",
                 f"{row['bound_bytes_per_second'] / 1e9:.1f}, {row['bound']}",
                 f"{row['percent_of_bound']:.0f}",
-                f"{peer['ratio']:.2f}" if peer.get("ratio") else "",
+                f"{row['percent_of_least']:.0f}" if "percent_of_least" in row else "",
+                f"{row['ratio']:.2f}" if "ratio" in row else "",
             ]
         )
-    return table(["pass", "ms", "GB/s", "bound GB/s", "% of it", "PyTorch's time by Octet's"], body)
+    heading = ["pass", "ms", "GB/s", "bound GB/s", "% of bound", "% of least"]
+    return table([*heading, "PyTorch's time by Octet's"], body)
 
 
 def main() -> None:

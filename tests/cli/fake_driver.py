@@ -6,11 +6,24 @@ The name says how it behaves: good, uncapped (it knows no cap), absent, unready 
 nothing), dies (in the middle of a run), wrong (its output is), garbage (answers no JSON).
 """
 
+import ast
 import json
 import struct
 import sys
 import time
 from array import array
+from pathlib import Path
+
+LAYER = Path(__file__).parents[2] / "bench/peers/layer.py"
+
+
+def geometry_fields() -> set[str]:
+    """What real drivers take of a convolution; their module needs numpy, so it is only read."""
+    for node in ast.parse(LAYER.read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Geometry":
+            names = {line.target.id for line in node.body if isinstance(line, ast.AnnAssign)}
+            return names - {"image"} | {"in"}
+    raise AssertionError("Geometry is gone")
 
 
 def read(path: str):
@@ -58,6 +71,8 @@ def main() -> int:
             form, path = request["form"], request["data"]
             if name == "unready":
                 say(absent="This shape is not to its taste.")
+            elif set(request.get("conv") or geometry_fields()) != geometry_fields():
+                say(absent="The convolution has other fields than drivers take.")
             else:
                 say(ok=True, note="")
         elif request["cmd"] == "prepare_pass":

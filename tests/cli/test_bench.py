@@ -197,6 +197,13 @@ class Convolutions(unittest.TestCase):
         self.assertEqual(row["threads"], 2)
         self.assertGreater(row["speed_up"], 0)
 
+    def test_a_driver_is_asked_for_a_convolution(self):
+        peer = ("--peer", "good", "--peer-driver", DRIVER)
+        report = bench_conv("1x4x4x8", "k1", "o16", "--repeat", "1", *peer)
+        (row,) = report["rows"]
+        self.assertEqual(row["absent"], {})
+        self.assertFalse(row["peers"]["good"]["wrong"])
+
     def test_the_table(self):
         done = octet("bench", "conv", *LAYERS[1].split(), "--repeat", "1")
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -25,8 +25,7 @@ Json conv_json(const ConvShape& c) {
           {"pad_hi", dims(c.pad_hi)},
           {"out_pad", dims(c.out_pad)},
           {"groups", c.groups},
-          {"transposed", c.transposed},
-          {"times", c.times}};
+          {"transposed", c.transposed}};
 }
 
 ConvShape read_conv_json(const Json& json) {
@@ -48,7 +47,6 @@ ConvShape read_conv_json(const Json& json) {
   dims("out_pad", c.out_pad);
   c.groups = json.at("groups");
   c.transposed = json.at("transposed");
-  c.times = json.at("times");
   return c;
 }
 

@@ -16,6 +16,7 @@ Json shape_json(const Row& row) {
   if (!row.conv) return product;
   Json json = {{"layer", row.conv->text()}, {"class", class_of(*row.conv)}};
   json.update(conv_json(*row.conv));
+  json["times"] = row.conv->times;
   json["product"] = product;
   return json;
 }
@@ -24,7 +25,9 @@ void read_shape(const Json& json, Row& row) {
   const bool conv = json.contains("layer");
   const Json& product = conv ? json.at("product") : json;
   row.shape = {product.at("m"), product.at("n"), product.at("k")};
-  if (conv) row.conv = read_conv_json(json);
+  if (!conv) return;
+  row.conv = read_conv_json(json);
+  row.conv->times = json.at("times");
 }
 
 // A figure that may be unknown.
